@@ -1,0 +1,1 @@
+"""Models of moving surfaces; :mod:`moedsr_core.models.registry` names them."""
