@@ -1,0 +1,21 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder of molecular-dynamics data beside the checkout; skips where it is absent."""
+    path = Path(
+        os.environ.get("MOEDSR_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")
+    )
+    if not path.is_dir():
+        pytest.skip(f"no molecular-dynamics data at {path}; set MOEDSR_DATA to its folder")
+    return path
