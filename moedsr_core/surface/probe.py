@@ -1,0 +1,238 @@
+"""The boundary that a probe's centre rolls on, sampled with everything needed to measure to it.
+
+The union D of balls of radius r + probe is bounded by spherical patches, by arcs where two balls
+meet and by corners where three meet (Connolly 1983, doi:10.1107/S0021889883010985). Each sample
+here remembers which sphere or circle it lies on and how far it is from being buried, so that a
+distance to it can be replaced by the exact distance to that sphere or circle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.spatial import cKDTree
+
+_SPHERE_DENSITY = 4.0
+"""Samples per Å² of sphere; finer sampling changes distances by less than 0.01 Å (tested)."""
+_STEP = 0.5
+"""Spacing of samples along an arc, and reach within which a patch looks for its border [Å]."""
+_SLIVER = 0.4
+"""A patch that no sample hits is still found by its arcs and corners if a buried sample lies
+within this distance of it [Å]."""
+_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class ProbeBoundary:
+    """Samples of ∂D.
+
+    Attributes:
+        points: Position of each sample [Å].
+        clearance: Distance of each sample to the nearest ball that is not its own [Å].
+        centers: Centre of the sphere or circle the sample lies on, or the corner itself.
+        axes: Unit axis of the circle; zero for spheres and corners.
+        radii: Radius of the sphere or circle [Å]; zero for corners.
+    """
+
+    points: Float[np.ndarray, "samples 3"]
+    clearance: Float[np.ndarray, " samples"]
+    centers: Float[np.ndarray, "samples 3"]
+    axes: Float[np.ndarray, "samples 3"]
+    radii: Float[np.ndarray, " samples"]
+
+    def distance(
+        self, x: Float[np.ndarray, "n 3"], sample: Int[np.ndarray, " n"]
+    ) -> Float[np.ndarray, " n"]:
+        """Distance from each ``x`` to the patch, arc or corner of one sample [Å].
+
+        Exact wherever the foot of the perpendicular is provably exposed, that is nearer to the
+        sample than the sample is to another ball; else the distance to the sample itself.
+        """
+        axis, radius = self.axes[sample], self.radii[sample]
+        offset = x - self.centers[sample]
+        height = (offset * axis).sum(axis=1)
+        planar = offset - height[:, None] * axis
+        length = np.linalg.norm(planar, axis=1)
+        foot = self.centers[sample] + planar * (radius / np.maximum(length, 1e-12))[:, None]
+        slip = np.linalg.norm(foot - self.points[sample], axis=1)
+        exact = np.hypot(height, length - radius)
+        plain = np.linalg.norm(x - self.points[sample], axis=1)
+        return np.where(slip < self.clearance[sample], exact, plain)
+
+
+def probe_boundary(
+    centers: Float[np.ndarray, "atoms 3"], radii: Float[np.ndarray, " atoms"]
+) -> ProbeBoundary:
+    """Sample the boundary of a union of balls.
+
+    Args:
+        centers: Ball centres [Å].
+        radii: Ball radii, probe included [Å].
+    """
+    tree = cKDTree(centers)
+    neighbours = tree.query_ball_point(centers, radii + radii.max())
+    directions = {r: _fibonacci_sphere(r) for r in np.unique(radii)}
+    parts: list[tuple[np.ndarray, ...]] = []
+    borders: list[set[int]] = [set() for _ in centers]
+    near = [_overlapping(i, np.array(found), centers, radii) for i, found in enumerate(neighbours)]
+    for i, around in enumerate(near):
+        points = centers[i] + radii[i] * directions[radii[i]]
+        gaps = _gaps(points, centers[around], radii[around])
+        clearance = gaps.min(axis=1, initial=np.inf)
+        kept = clearance > 0
+        parts.append(_samples(points[kept], clearance[kept], centers[i], radii[i]))
+        close = clearance > -_SLIVER
+        for j in around[(np.abs(gaps[close]) < 1.5 * _STEP).any(axis=0)].tolist():
+            borders[min(i, j)].add(max(i, j))
+    for i, others in enumerate(borders):
+        if others:
+            parts.extend(_arcs(i, np.array(sorted(others)), near[i], centers, radii))
+    return ProbeBoundary(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def _samples(
+    points: Float[np.ndarray, "n 3"],
+    clearance: Float[np.ndarray, " n"],
+    centers: np.ndarray,
+    radii: np.ndarray | float,
+    axes: np.ndarray | float = 0.0,
+) -> tuple[np.ndarray, ...]:
+    """Columns of a :class:`ProbeBoundary`; single centres, axes and radii are repeated."""
+    n = len(points)
+    return (
+        points,
+        clearance,
+        np.broadcast_to(centers, (n, 3)),
+        np.broadcast_to(axes, (n, 3)),
+        np.broadcast_to(radii, n),
+    )
+
+
+def _arcs(
+    i: int,
+    others: Int[np.ndarray, " j"],
+    near: Int[np.ndarray, " near"],
+    centers: Float[np.ndarray, "atoms 3"],
+    radii: Float[np.ndarray, " atoms"],
+) -> list[tuple[np.ndarray, ...]]:
+    """Exposed samples of the circles where ball i meets others, and the corners that end them."""
+    between = centers[others] - centers[i]
+    distance = np.linalg.norm(between, axis=1)
+    along = (distance**2 + radii[i] ** 2 - radii[others] ** 2) / (2 * np.maximum(distance, 1e-9))
+    squared = radii[i] ** 2 - along**2
+    meets = (squared > 0) & (distance > 1e-6)
+    others, axis = others[meets], between[meets] / distance[meets, None]
+    middle, radius = centers[i] + along[meets, None] * axis, np.sqrt(squared[meets])
+    u, v = _perpendicular(axis)
+    n = int(2 * np.pi * radii[i] / _STEP)
+    angle = np.linspace(0, 2 * np.pi, n, endpoint=False)
+    points = _on_circle(middle[:, None], radius[:, None], u[:, None], v[:, None], angle[None])
+    gaps = _gaps(points.reshape(-1, 3), centers[near], radii[near]).reshape(len(others), n, -1)
+    own = others[:, None] == near[None]
+    gaps = np.where(own[:, None], np.inf, gaps)
+    clearance = gaps.min(axis=2, initial=np.inf)
+    circle, place = np.nonzero(clearance > 0)
+    arcs = _samples(
+        points[circle, place], clearance[circle, place], middle[circle], radius[circle],
+        axis[circle],
+    )  # fmt: skip
+    crossed = (np.abs(gaps) < 2 * _STEP).any(axis=1)
+    corners = _corners(middle, radius, u, v, crossed, centers[near], radii[near])
+    exposed = _gaps(corners, centers[near], radii[near]).min(axis=1, initial=np.inf) > -1e-6
+    corners = corners[exposed]
+    return [arcs, _samples(corners, np.zeros(len(corners)), corners, 0.0)]
+
+
+def _corners(
+    middle: Float[np.ndarray, "j 3"],
+    radius: Float[np.ndarray, " j"],
+    u: Float[np.ndarray, "j 3"],
+    v: Float[np.ndarray, "j 3"],
+    crossed: Bool[np.ndarray, "j k"],
+    centers: Float[np.ndarray, "k 3"],
+    radii: Float[np.ndarray, " k"],
+) -> Float[np.ndarray, "corners 3"]:
+    """Points where circles pierce the spheres they cross: |m + ρ(u cos φ + v sin φ) − c|² = R²."""
+    j, k = np.nonzero(crossed)
+    offset = middle[j] - centers[k]
+    a = 2 * radius[j] * (offset * u[j]).sum(axis=1)
+    b = 2 * radius[j] * (offset * v[j]).sum(axis=1)
+    c = radii[k] ** 2 - radius[j] ** 2 - np.square(offset).sum(axis=1)
+    size = np.hypot(a, b)
+    cosine = np.divide(c, size, out=np.full_like(c, 2.0), where=size > _TOLERANCE)
+    real = np.abs(cosine) <= 1
+    j, half = np.tile(j[real], 2), np.arccos(cosine[real])
+    turn = np.arctan2(b[real], a[real])
+    angle = np.concatenate([turn + half, turn - half])
+    return _on_circle(middle[j], radius[j], u[j], v[j], angle)
+
+
+def _on_circle(
+    middle: np.ndarray, radius: np.ndarray, u: np.ndarray, v: np.ndarray, angle: np.ndarray
+) -> np.ndarray:
+    """Points ``m + ρ (u cos φ + v sin φ)`` by broadcasting."""
+    turn = np.cos(angle)[..., None] * u + np.sin(angle)[..., None] * v
+    return middle + radius[..., None] * turn
+
+
+def _overlapping(
+    i: int,
+    found: Int[np.ndarray, " found"],
+    centers: Float[np.ndarray, "atoms 3"],
+    radii: Float[np.ndarray, " atoms"],
+) -> Int[np.ndarray, " near"]:
+    """Balls that cut ball i; of coincident equal balls only the first counts as itself."""
+    distance = np.linalg.norm(centers[found] - centers[i], axis=1)
+    twin = (distance < 1e-6) & (radii[found] == radii[i])
+    cuts = (distance < radii[i] + radii[found]) & (~twin | (found < i))
+    return np.sort(found[cuts & (found != i)])
+
+
+def _gaps(
+    points: Float[np.ndarray, "n 3"],
+    centers: Float[np.ndarray, "k 3"],
+    radii: Float[np.ndarray, " k"],
+) -> Float[np.ndarray, "n k"]:
+    """Signed distance of every point to every ball [Å]."""
+    squared = (
+        np.square(points).sum(axis=1)[:, None]
+        + np.square(centers).sum(axis=1)[None]
+        - 2 * points @ centers.T
+    )
+    return np.sqrt(np.maximum(squared, 0)) - radii
+
+
+def _fibonacci_sphere(radius: float) -> Float[np.ndarray, "n 3"]:
+    """Nearly even unit directions, :data:`_SPHERE_DENSITY` per Å² of a sphere of ``radius``."""
+    n = int(np.ceil(4 * np.pi * radius**2 * _SPHERE_DENSITY))
+    k = np.arange(n) + 0.5
+    z, angle = 1 - 2 * k / n, np.pi * (1 + np.sqrt(5)) * k
+    ring = np.sqrt(1 - z**2)
+    return np.stack([ring * np.cos(angle), ring * np.sin(angle), z], axis=1)
+
+
+def _perpendicular(
+    axis: Float[np.ndarray, "n 3"],
+) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"]]:
+    """Two unit vectors that complete each ``axis`` to a right-handed basis."""
+    helper = np.eye(3)[np.argmin(np.abs(axis), axis=1)]
+    u = np.cross(axis, helper)
+    u /= np.linalg.norm(u, axis=1, keepdims=True)
+    return u, np.cross(axis, u)
+
+
+def ball_gap(
+    x: Float[np.ndarray, "n 3"],
+    centers: Float[np.ndarray, "atoms 3"],
+    radii: Float[np.ndarray, " atoms"],
+) -> Float[np.ndarray, " n"]:
+    """Smallest ``|x − c| − r`` over balls [Å], by one tree per radius."""
+    gap = np.full(len(x), np.inf)
+    for radius in np.unique(radii):
+        distance, _ = cKDTree(centers[radii == radius]).query(x, workers=-1)
+        gap = np.minimum(gap, distance - radius)
+    return gap
+
+

@@ -1,0 +1,143 @@
+"""The solvent-excluded surface and the signed distance to it.
+
+With D the union of balls of radius r + probe, the solvent-excluded solid is D eroded by the
+probe (Richards 1977, doi:10.1146/annurev.bb.06.060177.001055; Connolly 1983), so that its
+signed distance is ``probe ± dist(x, ∂D)``: plus outside D, minus inside. That is exact wherever
+the nearest point of ∂D is reached along a normal, which holds on both sides of the surface up to
+the depth of the probe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.spatial import cKDTree
+from skimage.measure import marching_cubes
+
+from moedsr_core.errors import InputError
+from moedsr_core.surface.mesh import Mesh, vertex_normals
+from moedsr_core.surface.probe import ball_gap, probe_boundary
+
+PROBE_RADIUS = 1.4
+"""Radius of a water molecule [Å]."""
+_CANDIDATES = 3
+"""Nearest samples whose patch, arc or corner is measured to exactly."""
+_COARSENING = 4
+"""Fine nodes along each axis that one coarse node speaks for."""
+
+
+class SolventExcludedSurface:
+    """Surface that a ball-shaped probe cannot cross.
+
+    Args:
+        centers: Atom centres [Å].
+        radii: Van der Waals radii [Å].
+        probe: Probe radius [Å].
+
+    Raises:
+        InputError: If there is no atom, or a radius or the probe is not positive.
+    """
+
+    def __init__(
+        self,
+        centers: Float[np.ndarray, "atoms 3"],
+        radii: Float[np.ndarray, " atoms"],
+        probe: float = PROBE_RADIUS,
+    ) -> None:
+        if len(centers) == 0:
+            raise InputError("a molecular surface needs at least one atom, got none")
+        if not np.isfinite(centers).all():
+            raise InputError("atom positions must be finite numbers; some are NaN or infinite")
+        if not (np.asarray(radii) > 0).all() or probe <= 0:
+            raise InputError(f"radii and probe must be positive, got a probe of {probe} Å")
+        self.centers = np.asarray(centers, np.float64)
+        self.radii = np.asarray(radii, np.float64)
+        self.probe = probe
+        self._boundary = probe_boundary(self.centers, self.radii + probe)
+        self._tree = cKDTree(self._boundary.points)
+
+    @property
+    def bounds(self) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]:
+        """Lower and upper corner of a box that holds the surface [Å]."""
+        r = self.radii[:, None]
+        return (self.centers - r).min(axis=0), (self.centers + r).max(axis=0)
+
+    def signed_distance(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
+        """Signed distance to the surface at any points [Å], negative inside."""
+        x = np.asarray(points, np.float64)
+        gap = ball_gap(x, self.centers, self.radii + self.probe)
+        distance = self.probe + gap
+        inside = np.flatnonzero(gap < 0)
+        if len(inside):
+            distance[inside] = self.probe - self._depth(x[inside])
+        return distance
+
+    def _depth(self, x: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
+        """Distance of points of D to its boundary [Å]."""
+        k = min(_CANDIDATES, len(self._boundary.points))
+        _, samples = self._tree.query(x, k=[*range(1, k + 1)], workers=-1)
+        return np.min([self._boundary.distance(x, samples[:, c]) for c in range(k)], axis=0)
+
+    def mesh(self, spacing: float = 0.5) -> Mesh:
+        """Watertight triangle mesh, closed cavities included.
+
+        Marching cubes on a narrow band, after which the vertices are moved once along their
+        normals so that the triangles lie on the surface on average: at 0.5 Å a carbon atom's
+        area is then right within 0.5 %, and both area and volume converge with the square of
+        the spacing. (A second move makes the triangles uneven and the area worse; measured.)
+
+        Args:
+            spacing: Grid spacing [Å].
+
+        Raises:
+            InputError: If the spacing is not positive.
+        """
+        if not spacing > 0:
+            raise InputError(f"spacing must be a positive length in Å, got {spacing}")
+        lower, upper = self.bounds
+        origin = lower - 2.5 * spacing
+        shape = np.ceil((upper + 2.5 * spacing - origin) / spacing).astype(int) + 1
+        volume = self._band_grid(origin, tuple(shape), spacing)
+        vertices, faces, _, _ = marching_cubes(volume, 0.0, gradient_direction="descent")
+        vertices = origin + spacing * vertices.astype(np.float64)
+        normals = vertex_normals(vertices, faces)
+        vertices = vertices - self._offset(vertices, faces)[:, None] * normals
+        normals = vertex_normals(vertices, faces)
+        return Mesh(vertices.astype(np.float32), faces.astype(np.int32), normals)
+
+    def _offset(
+        self, vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]
+    ) -> Float[np.ndarray, " v"]:
+        """Mean signed distance of the triangles around each vertex [Å].
+
+        A triangle's mean is taken by the rule that is exact for quadratics, with weight 1/12 at
+        each corner and 3/4 at the centroid.
+        """
+        at_vertices = self.signed_distance(vertices)
+        at_centroids = self.signed_distance(vertices[faces].mean(axis=1))
+        mean = 0.75 * at_centroids + at_vertices[faces].sum(axis=1) / 12.0
+        around = np.bincount(faces.ravel(), np.repeat(mean, 3), minlength=len(vertices))
+        return around / np.bincount(faces.ravel(), minlength=len(vertices))
+
+    def _band_grid(
+        self, origin: Float[np.ndarray, "3"], shape: tuple[int, ...], spacing: float
+    ) -> Float[np.ndarray, "nx ny nz"]:
+        """Signed distances on a grid, exact near the surface and of the right sign elsewhere [Å]."""
+        coarse_shape = [-(-n // _COARSENING) for n in shape]
+        middle = (_COARSENING - 1) / 2.0
+        coarse = _grid_points(coarse_shape) * _COARSENING + middle
+        bound = self.signed_distance(origin + spacing * coarse).reshape(coarse_shape)
+        for axis, n in enumerate(shape):
+            bound = np.repeat(bound, _COARSENING, axis=axis).take(range(n), axis=axis)
+        reach = spacing * (np.sqrt(3) * middle + 2.0)
+        near = np.abs(bound) < reach
+        points = origin + spacing * np.argwhere(near)
+        bound[near] = self.signed_distance(points)
+        return bound
+
+
+def _grid_points(shape: Sequence[int]) -> Float[np.ndarray, "n 3"]:
+    """Indices of all nodes of a grid, last axis fastest."""
+    return np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1).reshape(-1, 3)
