@@ -1,0 +1,1 @@
+"""The router: what a protein's surface says about how it will move."""

@@ -1,0 +1,112 @@
+"""From the input structure to its descriptor: GeoAN, Q-MPNN, pooling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from moedsr_core.errors import InputError
+from moedsr_core.models.base import ProteinInput
+from moedsr_core.models.router.geoan import GeoAN
+from moedsr_core.models.router.qmpnn import QMPNN
+from moedsr_core.models.router.surface_graph import (
+    farthest_points,
+    interpolate,
+    smoothed_normals,
+    surface_graph,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RouterConfig:
+    """Geometric surface cloud network (MoE-DSR, Table 2 "Router", and what it leaves open)."""
+
+    phi_s: int = 32
+    """Chemical features of a point φ_s, and channels of each degree in the Q-MPNN."""
+    phi_r: int = 32
+    """Length of a residue embedding φ_R."""
+    phi_p: int = 32
+    """Length of the protein descriptor φ_P; also the steps of the radial basis."""
+    zeta: int = 16
+    """Nearest residues of a point ζ."""
+    sigma_n: float = 9.0
+    """Width of the Gaussian that smooths the normals [Å]."""
+    sigma_d: float = 9.0
+    """Quasi-geodesic reach of a neighbourhood [Å] (text above Eq. 4)."""
+    gamma: float = 10.0
+    """Sharpness of the Gaussian radial basis [Å⁻²]."""
+    rbf_reach: float = 30.0
+    """Last centre of the radial basis [Å]."""
+    l_max: int = 2
+    """Highest degree in the tensor products."""
+    layers: int = 2
+    """Rounds of messages L1; the paper gives no number, this is ours."""
+    max_points: int = 1024
+    """Most points that take part in messages, spread by farthest-point choice; ours. About the
+    number at which a window of 9 Å holds some 30 points of a 150-residue protein."""
+    max_neighbours: int = 32
+    """Most neighbours of a point; ours, for a window over a dense cloud holds thousands."""
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that make no network."""
+        for name in ("phi_s", "phi_r", "phi_p", "zeta", "l_max", "layers", "max_neighbours"):
+            if getattr(self, name) < 1:
+                raise InputError(f"router.{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("sigma_n", "sigma_d", "gamma", "rbf_reach"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"router.{name} must be positive, got {getattr(self, name)}")
+        if self.max_points < 2:
+            raise InputError(f"router.max_points must be at least 2, got {self.max_points}")
+
+
+class Router(nn.Module):
+    """Invariant features of a protein and of its surface points.
+
+    Neither turns with the molecule, moves with it, or depends on the order of its points; being
+    built from features of natural parity, neither tells a molecule from its mirror image.
+    """
+
+    def __init__(self, config: RouterConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.geoan = GeoAN(config.phi_s, config.phi_r, config.zeta)
+        self.qmpnn = QMPNN(
+            config.phi_s, config.l_max, config.layers, intervals=config.phi_p,
+            gamma=config.gamma, reach=config.rbf_reach, max_neighbours=config.max_neighbours,
+        )  # fmt: skip
+        self.channels = self.qmpnn.channels
+        """Invariant features of each surface point."""
+        self.readout = nn.Sequential(
+            nn.Linear(self.channels, self.channels),
+            nn.SiLU(),
+            nn.Linear(self.channels, config.phi_p),
+        )
+
+    def forward(
+        self, protein: ProteinInput
+    ) -> tuple[Float[Tensor, "points channels"], Float[Tensor, " phi_p"]]:
+        """Features of every surface point, and the descriptor h_p.
+
+        Where the cloud holds more than ``max_points``, messages run over a spread choice of
+        them and the other points get the inverse-distance mean of their three nearest.
+
+        Raises:
+            InputError: If the protein has fewer than two surface points, or no residue.
+        """
+        points, config = protein.points, self.config
+        if len(points) < 2:
+            raise InputError(f"the router needs at least two surface points, got {len(points)}")
+        normals = smoothed_normals(points, protein.normals, config.sigma_n)
+        subset = slice(None)
+        if len(points) > config.max_points:
+            subset = farthest_points(points, config.max_points)
+        x, n = points[subset], normals[subset]
+        chemistry = self.geoan(x, protein.residue_positions, protein.residue_kinds)
+        graph = surface_graph(x, n, config.sigma_d, config.max_neighbours)
+        features = self.qmpnn(chemistry, graph)
+        descriptor = self.readout(features.max(dim=0).values)
+        if len(points) > config.max_points:
+            features = interpolate(features, x, points)
+        return features, descriptor
