@@ -1,0 +1,218 @@
+"""Values of a moving field where its level set can be, at one time after another.
+
+A node c with |f(c)| > L·|x - c| fixes the sign of f at x when |∇f| ≤ L. Nodes are therefore
+evaluated coarse to fine, and a node whose sign follows from its coarser neighbours is not
+evaluated at all. Every cell whose corners differ in sign then has its corners evaluated, which
+may turn neighbouring cells into crossing ones, until nothing changes: this flood fill mends
+any sign that a steeper field made wrong next to a surface that was found.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from moedsr_core.errors import InputError
+from moedsr_core.levelset.grid import Grid, LevelSetConfig
+from moedsr_core.levelset.store import NodeStore
+
+_NUDGE = 1e-5
+"""Values nearer to zero than this share of the spacing count as that far outside: a zero exactly
+on a node leaves holes in Lewiner's marching cubes (measured with scikit-image 0.26)."""
+_SLOPE_SAFETY = 1.25
+
+
+class BandValues:
+    """A field minus its level on a grid at one time: exact where evaluated, else a signed bound.
+
+    Attributes:
+        values: Value [Å] of every node, float32; where ``known`` is false only the sign holds,
+            and the magnitude is a lower bound.
+        known: Which nodes were evaluated at this time.
+    """
+
+    def __init__(self, store: NodeStore, level: float) -> None:
+        self.grid: Grid = store.grid
+        self.values = np.zeros(self.grid.shape, np.float32)
+        self.known = np.zeros(self.grid.shape, bool)
+        self._store, self._level, self._t = store, level, -1.0
+
+    def start(self, t: float) -> None:
+        """Begin a new time with nothing known."""
+        self._t = t
+        self.known.fill(False)
+
+    def ensure(self, nodes: Int[np.ndarray, " n"]) -> None:
+        """Evaluate those of the distinct nodes that are not known."""
+        known, values = self.known.reshape(-1), self.values.reshape(-1)
+        missing = nodes[~known[nodes]]
+        if len(missing) == 0:
+            return
+        new = self._store.values(missing, self._t) - np.float32(self._level)
+        nudge = np.float32(_NUDGE * self.grid.spacing)
+        values[missing] = np.where(np.abs(new) < nudge, nudge, new)
+        known[missing] = True
+
+    def sample(
+        self, points: Float[np.ndarray, "n 3"]
+    ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n 3"]]:
+        """Trilinear interpolation at points [Å]: value [Å] and gradient, float32.
+
+        Corners that are not known are evaluated. Points outside the grid take its edge cells.
+        """
+        x = (points - self.grid.origin) / self.grid.spacing
+        cell = np.clip(np.floor(x), 0, np.array(self.grid.shape) - 2).astype(np.int64)
+        f = (x - cell).astype(np.float32)
+        _, ny, nz = self.grid.shape
+        first = (cell[:, 0] * ny + cell[:, 1]) * nz + cell[:, 2]
+        corners = (
+            first
+            + np.array([(a * ny + b) * nz + c for a, b, c in product((0, 1), repeat=3)])[:, None]
+        )
+        missing = corners[~self.known.reshape(-1)[corners]]
+        if len(missing):
+            self.ensure(np.unique(missing))
+        v = self.values.reshape(-1)[corners].reshape(2, 2, 2, -1)
+        return _trilinear(v, f, self.grid.spacing)
+
+
+def _trilinear(
+    v: Float[np.ndarray, "2 2 2 n"], f: Float[np.ndarray, "n 3"], spacing: float
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n 3"]]:
+    x, y, z = f.T
+    along_x, dx = v[0] + x * (v[1] - v[0]), v[1] - v[0]
+    along_y, dy = along_x[0] + y * (along_x[1] - along_x[0]), along_x[1] - along_x[0]
+    dx = dx[0] + y * (dx[1] - dx[0])
+    gradient = np.stack(
+        [dx[0] + z * (dx[1] - dx[0]), dy[0] + z * (dy[1] - dy[0]), along_y[1] - along_y[0]], axis=1
+    )
+    return along_y[0] + z * (along_y[1] - along_y[0]), gradient / np.float32(spacing)
+
+
+class NarrowBand:
+    """The cells that a moving level set crosses, found anew at every time from the last ones.
+
+    Args:
+        store: Prepared nodes, shared by everything that asks for the same field.
+        level: Value of the level set [Å].
+        config: How to search.
+    """
+
+    def __init__(self, store: NodeStore, level: float, config: LevelSetConfig) -> None:
+        self.grid = store.grid
+        self.level = level
+        self.field = BandValues(store, level)
+        self.crossing: Bool[np.ndarray, "x y z"] = np.zeros(np.array(self.grid.shape) - 1, bool)
+        self._config = config
+        lattice = np.zeros(self.grid.shape, bool)
+        lattice[:: config.stride, :: config.stride, :: config.stride] = True
+        self._coarse = np.flatnonzero(lattice)
+        self._last = self._coarse
+
+    def locate(self, t: float) -> None:
+        """Evaluate every node that the level set at time t needs.
+
+        Raises:
+            InputError: If there is no level set in the box or it leaves the box.
+        """
+        self.field.start(t)
+        self.field.ensure(self._last)
+        self._refine()
+        corners = self._flood()
+        self._check(t)
+        corners.reshape(-1)[self._coarse] = True
+        self._last = np.flatnonzero(corners)
+
+    def _refine(self) -> None:
+        """Fix the sign of every node, from the coarse lattice down to the finest."""
+        stride, slope = self._config.stride, self._slope()
+        while stride > 1:
+            uncertain = [
+                self._infer(offset, stride, slope)
+                for offset in product((0, 1), repeat=3)
+                if any(offset)
+            ]
+            self.field.ensure(np.concatenate(uncertain))
+            stride //= 2
+
+    def _slope(self) -> float:
+        """Bound on |∇f|: the assumed one, or more where the coarse lattice shows more."""
+        s = self._config.stride
+        coarse = self.field.values[::s, ::s, ::s]
+        steepest = max(float(np.abs(np.diff(coarse, axis=k)).max()) for k in range(3))
+        return max(self._config.lipschitz, _SLOPE_SAFETY * steepest / (s * self.grid.spacing))
+
+    def _infer(
+        self, offset: tuple[int, ...], stride: int, slope: float
+    ) -> Int[np.ndarray, " uncertain"]:
+        """Bound the nodes half a stride along ``offset`` by their lattice neighbours.
+
+        Returns:
+            Nodes whose sign no neighbour fixes, or whose neighbours contradict each other.
+        """
+        low = high = self.field.values[::stride, ::stride, ::stride]
+        for axis in np.flatnonzero(offset):
+            low = _pairs(np.minimum, low, int(axis))
+            high = _pairs(np.maximum, high, int(axis))
+        reach = np.float32(slope * self.grid.spacing * stride / 2 * np.sqrt(sum(offset)))
+        positive, negative = high > reach, low < -reach
+        target = tuple(slice(o * stride // 2, None, stride) for o in offset)
+        unknown = ~self.field.known[target]
+        bound = np.where(positive, high - reach, low + reach)
+        np.copyto(self.field.values[target], bound, where=unknown)
+        found = np.nonzero(unknown & (positive == negative))
+        steps = [f * stride + o * stride // 2 for f, o in zip(found, offset, strict=True)]
+        return np.ravel_multi_index(tuple(steps), self.grid.shape)
+
+    def _flood(self) -> Bool[np.ndarray, "x y z"]:
+        """Evaluate the corners of crossing cells until no further cell crosses.
+
+        Returns:
+            The nodes that are corners of crossing cells.
+        """
+        while True:
+            self.crossing = crossing_cells(self.field.values)
+            corners = spread(self.crossing)
+            missing = np.flatnonzero(corners & ~self.field.known)
+            if len(missing) == 0:
+                return corners
+            self.field.ensure(missing)
+
+    def _check(self, t: float) -> None:
+        inside = self.field.values <= 0
+        if any(inside.take((0, -1), axis=k).any() for k in range(3)):
+            raise InputError(
+                f"the surface at t = {t:g} leaves the box it is searched in; "
+                "use a larger box or another level"
+            )
+        if not self.crossing.any():
+            raise InputError(
+                f"there is no surface at t = {t:g}: the field never crosses the level in this "
+                "box; use another level or another model"
+            )
+
+
+def crossing_cells(values: Float[np.ndarray, "x y z"]) -> Bool[np.ndarray, "cx cy cz"]:
+    """Cells with corners on both sides of zero."""
+    every = some = values > 0
+    for axis in range(3):
+        every = _pairs(np.logical_and, every, axis)
+        some = _pairs(np.logical_or, some, axis)
+    return some & ~every
+
+
+def spread(cells: Bool[np.ndarray, "cx cy cz"]) -> Bool[np.ndarray, "x y z"]:
+    """Corners of cells."""
+    for axis in range(3):
+        widths = [(1, 1) if k == axis else (0, 0) for k in range(3)]
+        cells = _pairs(np.logical_or, np.pad(cells, widths), axis)
+    return cells
+
+
+def _pairs(combine: np.ufunc, values: np.ndarray, axis: int) -> np.ndarray:
+    """Combine neighbours along an axis."""
+    ahead, behind = [slice(None)] * 3, [slice(None)] * 3
+    ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
+    return combine(values[tuple(behind)], values[tuple(ahead)])

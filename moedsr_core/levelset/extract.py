@@ -1,0 +1,144 @@
+"""From a moving field to one mesh per time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+from jaxtyping import Float
+from skimage.measure import marching_cubes
+
+from moedsr_core.errors import InputError
+from moedsr_core.levelset.band import BandValues, NarrowBand
+from moedsr_core.levelset.grid import Box, Field, Grid, LevelSetConfig
+from moedsr_core.levelset.store import NodeStore
+from moedsr_core.levelset.tracked import Tracker
+from moedsr_core.surface.mesh import Mesh, vertex_normals
+
+
+class LevelSetExtractor:
+    """Meshes of ``f(x, t) = level``, time after time, from as few evaluations as possible.
+
+    Args:
+        field: What to mesh.
+        box: Lower and upper corner of the search [Å].
+        spacing: Distance between grid nodes [Å].
+        level: Value of the level set [Å].
+        config: How to search.
+
+    Raises:
+        InputError: If the box or the spacing cannot be searched.
+    """
+
+    def __init__(
+        self,
+        field: Field,
+        box: Box,
+        spacing: float,
+        *,
+        level: float = 0.0,
+        config: LevelSetConfig | None = None,
+    ) -> None:
+        config = config or LevelSetConfig()
+        self.grid = Grid.around(box, spacing, config.stride)
+        self._store = NodeStore(field, self.grid, config.store_mb)
+        self._band = NarrowBand(self._store, level, config)
+        self._others: dict[float, BandValues] = {}
+        self._times = 0
+        self.remeshed = 0
+
+    @property
+    def nodes_prepared(self) -> int:
+        """Grid nodes prepared so far, each counted again where the store had to forget it."""
+        return self._store.prepared
+
+    @property
+    def evaluations(self) -> int:
+        """Values asked for so far: nodes × times."""
+        return self._store.evaluations
+
+    @property
+    def share_of_dense(self) -> float:
+        """Evaluations as a share of evaluating every node at every time."""
+        return self.evaluations / max(self.grid.size * self._times, 1)
+
+    def marching_cubes(self, t: float) -> Mesh:
+        """Mesh of one time, by marching cubes (Lewiner et al. 2003) on the band.
+
+        Raises:
+            InputError: If there is no level set in the box or it leaves the box.
+        """
+        self._locate(t)
+        return triangulate(self._band.field.values, self.grid)
+
+    def frames(self, times: Iterable[float], mesh: str = "tracked") -> Iterator[Mesh]:
+        """Mesh of each time; tracked ones share the ``faces`` array while their topology holds.
+
+        Raises:
+            InputError: If ``mesh`` is unknown, or a surface is absent or leaves the box.
+        """
+        if mesh not in MESHERS:
+            raise InputError(f"unknown mesh {mesh!r}; choose from {sorted(MESHERS)}")
+        return MESHERS[mesh](self, times)
+
+    def sample(self, points: Float[np.ndarray, "n 3"], t: float) -> Float[np.ndarray, " n"]:
+        """Field minus level at points near earlier surfaces, between grid nodes at time t [Å].
+
+        Values of a time asked for here are kept, at five bytes a node.
+        """
+        if t not in self._others:
+            self._others[t] = BandValues(self._store, self._band.level)
+            self._others[t].start(t)
+        return self._others[t].sample(np.asarray(points, np.float64))[0]
+
+    def _locate(self, t: float) -> None:
+        self._band.locate(float(t))
+        self._times += 1
+
+    def _free(self, times: Iterable[float]) -> Iterator[Mesh]:
+        for t in times:
+            yield self.marching_cubes(t)
+
+    def _tracked(self, times: Iterable[float]) -> Iterator[Mesh]:
+        tracker: Tracker | None = None
+        for t in times:
+            self._locate(t)
+            if tracker is None or not tracker.follow(self._band):
+                self.remeshed += tracker is not None
+                tracker = Tracker(triangulate(self._band.field.values, self.grid), self._band)
+            yield tracker.mesh
+
+
+MESHERS: dict[str, Callable[[LevelSetExtractor, Iterable[float]], Iterator[Mesh]]] = {
+    "marching_cubes": LevelSetExtractor._free,
+    "tracked": LevelSetExtractor._tracked,
+}
+
+
+def extract_frames(
+    field: Field,
+    times: Iterable[float],
+    box: Box,
+    spacing: float,
+    *,
+    mesh: str = "tracked",
+    level: float = 0.0,
+) -> Iterator[Mesh]:
+    """Mesh of ``f(x, t) = level`` at each time (:class:`LevelSetExtractor`)."""
+    return LevelSetExtractor(field, box, spacing, level=level).frames(times, mesh)
+
+
+def dense_mesh(field: Field, t: float, grid: Grid, level: float = 0.0) -> Mesh:
+    """Mesh of one time with every node evaluated: the reference that the band must reproduce."""
+    values = BandValues(NodeStore(field, grid, megabytes=1e-6), level)
+    values.start(t)
+    values.ensure(np.arange(grid.size))
+    return triangulate(values.values, grid)
+
+
+def triangulate(values: Float[np.ndarray, "x y z"], grid: Grid) -> Mesh:
+    """Zero level set of node values by marching cubes; positions in Å."""
+    vertices, faces, _, _ = marching_cubes(values, 0.0, gradient_direction="descent")
+    vertices = (grid.origin + grid.spacing * vertices.astype(np.float64)).astype(np.float32)
+    faces = np.ascontiguousarray(faces, np.int32)
+    return Mesh(vertices, faces, vertex_normals(vertices, faces))
