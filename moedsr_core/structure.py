@@ -1,17 +1,30 @@
 """One conformation of a molecule, and how it is read.
 
-Coordinates are Å; the readers convert.
+Coordinates are Å; the readers (:mod:`moedsr_core.structure_io`) convert.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from moedsr_core.chemistry import residue_kind, side_chain_depth, vdw_radii
+from moedsr_core.chemistry import (
+    ELEMENTS,
+    POLYMER_ELEMENTS,
+    UNKNOWN_ELEMENT,
+    guess_element,
+    is_polymer_residue,
+    residue_kind,
+    side_chain_depth,
+    vdw_radii,
+)
 from moedsr_core.errors import InputError
+
+MAX_ATOMS = 60_000
+"""Largest molecule that is taken on; a ribosomal subunit passes it, a solvated box may not."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +50,13 @@ class Structure:
     residue_index: Int[np.ndarray, " atoms"]
 
     def __post_init__(self) -> None:
-        """Refuse arrays that do not describe the same, finite atoms."""
+        """Refuse arrays that do not describe the same, finite, not too many atoms."""
         n = len(self.coords)
+        if self.coords.shape != (n, 3):
+            raise InputError(
+                f"coordinates must be three numbers for each atom, got shape {self.coords.shape}"
+            )
+        refuse_too_many(n)
         for name in (
             "elements", "atom_names", "residue_names", "residue_ids", "chain_ids", "residue_index",
         ):  # fmt: skip
@@ -48,7 +66,18 @@ class Structure:
                 )
         if not np.isfinite(self.coords).all():
             bad = int((~np.isfinite(self.coords).all(axis=1)).sum())
-            raise InputError(f"coordinates must be finite numbers; {bad} of {n} atoms hold NaN")
+            raise InputError(
+                f"coordinates must be finite numbers; {bad} of {n} atoms hold NaN or infinity"
+            )
+        self._refuse_residue_gaps()
+
+    def _refuse_residue_gaps(self) -> None:
+        index = self.residue_index
+        if len(index) and (index.min() < 0 or (np.bincount(index) == 0).any()):
+            raise InputError(
+                "residue_index must number residues 0, 1, 2 … without a gap, got "
+                f"{index.min()} to {index.max()} with {len(np.unique(index))} different values"
+            )
 
     def __len__(self) -> int:
         """Number of atoms."""
@@ -104,11 +133,139 @@ class Structure:
         positions = np.stack(
             [np.bincount(self.residue_index, self.coords[:, k]) / counts for k in range(3)], axis=1
         )
-        for name in ("C1'", "CA"):
+        for name in ("C1*", "C1'", "CA"):
             found = (self.atom_names == name) & (self.elements == "C")
             positions[self.residue_index[found]] = self.coords[found]
         return positions
 
     @property
+    def is_polymer(self) -> Bool[np.ndarray, " atoms"]:
+        """Which atoms belong to protein or nucleic acid, modified residues and caps included."""
+        return _in_polymer(self.atom_names, self.residue_names, self.residue_index)
+
+    @property
+    def polymer(self) -> Structure:
+        """The heavy atoms of the polymer (:func:`polymer_heavy_atoms`)."""
+        return polymer_heavy_atoms(self)
+
+    @property
     def _first_atoms(self) -> Int[np.ndarray, " residues"]:
         return np.unique(self.residue_index, return_index=True)[1]
+
+
+def polymer_heavy_atoms(structure: Structure) -> Structure:
+    """Heavy atoms of protein and nucleic acid, without water, ions, ligands and virtual sites.
+
+    A residue belongs to the polymer if its name is an amino acid's, a nucleotide's, a modified
+    form's or a cap's, or if it has atoms N, CA and C.
+
+    Raises:
+        InputError: If there is none.
+    """
+    light = structure.is_hydrogen | (structure.elements == UNKNOWN_ELEMENT)
+    mask = structure.is_polymer & ~light
+    if not mask.any():
+        raise InputError(
+            f"expected protein or nucleic acid, got {len(structure)} atoms without any; "
+            "load or select a polymer"
+        )
+    return structure.select(mask)
+
+
+def from_arrays(
+    coords: Float[np.ndarray, "atoms 3"],
+    *,
+    elements: Sequence[str] | np.ndarray | None = None,
+    atom_names: Sequence[str] | np.ndarray | None = None,
+    residue_names: Sequence[str] | np.ndarray | None = None,
+    residue_ids: Sequence[str] | np.ndarray | None = None,
+    chain_ids: Sequence[str] | np.ndarray | None = None,
+    residue_index: Sequence[int] | np.ndarray | None = None,
+) -> Structure:
+    """Structure from what is known of its atoms.
+
+    Elements that are missing, unknown, or impossible in an amino acid or nucleotide are guessed
+    from the atom names; without names every atom is a carbon. A new residue begins where chain,
+    residue label or residue name change.
+
+    Args:
+        coords: Positions [Å].
+        elements: Element symbols, in any case; empty strings where unknown.
+        atom_names: Atom names; by default the elements.
+        residue_names: Residue names; by default ``UNK``.
+        residue_ids: Residue number and insertion code; by default ``1``.
+        chain_ids: Chains; by default empty.
+        residue_index: 0-based residue of every atom.
+
+    Raises:
+        InputError: If the arrays disagree in length or the coordinates are unusable.
+    """
+    coords = np.asarray(coords, np.float64)
+    n = len(coords)
+    symbols = np.char.upper(_labels("elements", elements, "C" if atom_names is None else "", n))
+    names = symbols if atom_names is None else _labels("atom_names", atom_names, "", n)
+    residues = _labels("residue_names", residue_names, "UNK", n)
+    ids = _labels("residue_ids", residue_ids, "1", n)
+    chains = _labels("chain_ids", chain_ids, "", n)
+    if residue_index is None:
+        index = _residue_index(chains, ids, residues)
+    else:
+        index = np.asarray(residue_index, np.int64)
+    if len(index) == n:
+        symbols = _complete_elements(symbols, names, residues, index)
+    return Structure(coords, symbols, names, residues, ids, chains, index)
+
+
+def refuse_too_many(n_atoms: int) -> None:
+    """Raise InputError where a molecule passes :data:`MAX_ATOMS`."""
+    if n_atoms > MAX_ATOMS:
+        raise InputError(
+            f"a structure may hold up to {MAX_ATOMS:,} atoms, got at least {n_atoms:,}; "
+            "leave out solvent or select fewer chains"
+        )
+
+
+def _labels(
+    field: str, values: Sequence[str] | np.ndarray | None, default: str, n: int
+) -> np.ndarray:
+    if values is None:
+        return np.full(n, default, dtype="U4")
+    labels = np.char.strip(np.asarray(values, dtype=str))
+    if labels.shape != (n,):
+        raise InputError(f"{field} must name all {n} atoms, got shape {labels.shape}")
+    return labels
+
+
+def _residue_index(*labels: np.ndarray) -> Int[np.ndarray, " atoms"]:
+    n = len(labels[0])
+    change = np.zeros(n, bool)
+    for column in labels:
+        change[1:] |= column[1:] != column[:-1]
+    return np.cumsum(change)
+
+
+def _in_polymer(
+    atom_names: np.ndarray, residue_names: np.ndarray, index: Int[np.ndarray, " atoms"]
+) -> Bool[np.ndarray, " atoms"]:
+    unique, inverse = np.unique(residue_names, return_inverse=True)
+    known = np.array([is_polymer_residue(name) for name in unique], bool)[inverse]
+    has = [np.isin(index, index[atom_names == name]) for name in ("N", "CA", "C")]
+    return known | np.logical_and.reduce(has)
+
+
+def _complete_elements(
+    symbols: np.ndarray,
+    names: np.ndarray,
+    residues: np.ndarray,
+    index: Int[np.ndarray, " atoms"],
+) -> np.ndarray:
+    """Elements with the missing and the impossible ones guessed from the atom names."""
+    organic = _in_polymer(names, residues, index)
+    single = np.bincount(index, minlength=1)[index] == 1
+    out = symbols.astype("U2")
+    unknown = ~np.isin(out, list(ELEMENTS)) & (out != UNKNOWN_ELEMENT)
+    for i in np.flatnonzero(unknown | (organic & ~np.isin(out, list(POLYMER_ELEMENTS)))):
+        letters = names[i].upper().rstrip("0123456789+-")
+        alone = bool(single[i]) and residues[i].upper().startswith(letters)
+        out[i] = guess_element(str(names[i]), organic=bool(organic[i]), alone=alone)
+    return out
