@@ -1,0 +1,1 @@
+"""The experts: implicit networks whose zero level set is the surface."""

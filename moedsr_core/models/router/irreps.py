@@ -42,7 +42,8 @@ def depthwise_product(
     One path for each l1 ⊗ l2 → l3 that ``irreps_out`` holds; each output channel depends on one
     input channel ('uvu'). Path weights come from outside.
     """
-    paths, outputs = [], []
+    paths: list[tuple] = []
+    outputs: list[tuple[int, o3.Irrep]] = []
     for i, (mul, left) in enumerate(irreps_in):
         for j, (_, right) in enumerate(irreps_sh):
             for out in left * right:

@@ -25,6 +25,8 @@ class GaussianRadial(nn.Module):
     prints γ = 10 "Å"; the unit that makes the exponent a number is Å⁻².
     """
 
+    centres: Tensor
+
     def __init__(
         self, intervals: int, n_weights: int, gamma: float, reach: float, width: int
     ) -> None:
@@ -71,9 +73,21 @@ class QMPNNLayer(nn.Module):
         """Features after one round."""
         pair = self.target(features)[:, None] + self.source(features)[graph.neighbours]
         harmonics = unit_harmonics(graph.offsets, self.l_max)
-        message = self.mix(self.product(pair, harmonics, self.radial(graph.distances)))
-        total = (graph.envelope[..., None] * message).sum(dim=1) * self.scale
+        product = self.product(pair, harmonics, self.radial(graph.distances))
+        total = self._sum_messages(product, graph.envelope)
         return self.carry(features) + self.update(torch.cat([features, total], dim=1))
+
+    def _sum_messages(
+        self, product: Float[Tensor, "points k paths"], envelope: Float[Tensor, "points k"]
+    ) -> Float[Tensor, "points outputs"]:
+        """Faded sum of ``Linear(product)`` over neighbours.
+
+        Linear is affine, so it is applied once to the weighted mean instead of to every edge.
+        """
+        weight = envelope.sum(dim=1, keepdim=True)
+        share = envelope / weight.clamp_min(1e-12)
+        mean = (share[..., None] * product).sum(dim=1)
+        return self.mix(mean) * weight * self.scale
 
 
 class QMPNN(nn.Module):

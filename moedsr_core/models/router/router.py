@@ -99,10 +99,10 @@ class Router(nn.Module):
         if len(points) < 2:
             raise InputError(f"the router needs at least two surface points, got {len(points)}")
         normals = smoothed_normals(points, protein.normals, config.sigma_n)
-        subset = slice(None)
+        x, n = points, normals
         if len(points) > config.max_points:
             subset = farthest_points(points, config.max_points)
-        x, n = points[subset], normals[subset]
+            x, n = points[subset], normals[subset]
         chemistry = self.geoan(x, protein.residue_positions, protein.residue_kinds)
         graph = surface_graph(x, n, config.sigma_d, config.max_neighbours)
         features = self.qmpnn(chemistry, graph)
