@@ -17,6 +17,10 @@ OMEGA_MARGIN = 6.0
 """Free space kept between a protein's outermost atom centre and the faces of Ω [Å]: atom radius,
 probe, and room to move."""
 _DEGENERATE = 1e-3
+"""Share of the largest variance within which two are taken as equal."""
+_NEGLIGIBLE = 1e-3
+"""Share of its greatest possible size under which a moment is taken as zero: a thousand atoms
+rounded to a PDB file's 0.001 Å make moments of up to 1e-5 where symmetry makes them vanish."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class CanonicalFrame:
     """
 
     rotation: Float[np.ndarray, "3 3"]
-    center: Float[np.ndarray, "3"]
+    center: Float[np.ndarray, " 3"]
     scale: float
 
     def to_canonical(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
@@ -51,10 +55,11 @@ def canonical_frame(
 ) -> CanonicalFrame:
     """Principal-axes frame of a set of atoms, largest extent along x.
 
-    Axis signs make the third moments positive. Where two extents agree within 0.1 %, the axes
-    of that plane (or of all space) are turned towards the third-moment vector
-    ``Σ |x|² x`` and, failing that, towards the first atoms, so that symmetric assemblies
-    keep a pose that turns with them.
+    Axis signs make the third moments positive; where symmetry makes one vanish, the moment of the
+    atoms' order decides, and where that vanishes too, the first atom far along the axis. Where
+    two variances agree within 0.1 %, the axes of that plane (or of all space) are turned towards
+    the third-moment vector ``Σ |x|² x``, the moment of the atoms' order or the first atom far
+    out, in the same way. So symmetric assemblies keep a pose that turns with them.
 
     Args:
         coords: Atom positions [Å].
@@ -75,7 +80,7 @@ def canonical_frame(
     axes = _principal_axes(x)
     extent = float(np.abs(x @ axes.T).max())
     needed = extent + OMEGA_MARGIN
-    if scale is not None and extent >= scale:
+    if scale is not None and not extent < scale < np.inf:
         raise InputError(
             f"the protein reaches {extent:.0f} Å from its centre, beyond the {scale:.0f} Å this "
             "model was made for; use a smaller selection or another model"
@@ -89,17 +94,26 @@ def _principal_axes(x: Float[np.ndarray, "atoms 3"]) -> Float[np.ndarray, "3 3"]
     for group in _degenerate_groups(values):
         axes[group] = _settle(axes[group], x)
     for k in range(2):
-        moment = ((x @ axes[k]) ** 3).sum()
-        spread = (np.abs(x @ axes[k]) ** 3).sum()
-        if abs(moment) < 1e-6 * max(spread, 1e-12):
-            moment = _index_moment(x) @ axes[k]
-        if moment < 0:
-            axes[k] = -axes[k]
+        axes[k] *= _sign(axes[k], x)
     axes[2] = np.cross(axes[0], axes[1])
     return axes
 
 
-def _degenerate_groups(values: Float[np.ndarray, "3"]) -> list[list[int]]:
+def _sign(axis: Float[np.ndarray, " 3"], x: Float[np.ndarray, "atoms 3"]) -> float:
+    """+1 or -1, by what the molecule itself tells about the two ends of an axis."""
+    along = x @ axis
+    for terms in (along**3, np.linspace(-1.0, 1.0, len(x)) * along):
+        if abs(terms.sum()) > _NEGLIGIBLE * np.abs(terms).sum():
+            return float(np.sign(terms.sum()))
+    return 1.0 if along[_first_far(np.abs(along))] >= 0 else -1.0
+
+
+def _first_far(distances: Float[np.ndarray, " atoms"]) -> int:
+    """The first atom beyond 0.618 of the largest distance, a ratio that no lattice meets."""
+    return int(np.argmax(distances > 0.618 * distances.max()))
+
+
+def _degenerate_groups(values: Float[np.ndarray, " 3"]) -> list[list[int]]:
     tight = [abs(values[k] - values[k + 1]) <= _DEGENERATE * max(values[0], 1e-12) for k in (0, 1)]
     if all(tight):
         return [[0, 1, 2]]
@@ -110,24 +124,25 @@ def _settle(
     basis: Float[np.ndarray, "k 3"], x: Float[np.ndarray, "atoms 3"]
 ) -> Float[np.ndarray, "k 3"]:
     """Orthonormal basis of the same subspace, fixed by vectors that turn with the atoms."""
-    candidates = [(np.square(x).sum(axis=1, keepdims=True) * x).sum(axis=0), _index_moment(x)]
-    candidates += [x[i] for i in (0, len(x) // 3, len(x) // 2, len(x) - 1)]
+    flat = x @ basis.T
+    size = max(float(np.abs(x).max()), 1e-12)
+    squares = np.square(x).sum(axis=1)
+    moments = [
+        squares @ flat / max(float((squares**1.5).sum()), 1e-12),
+        np.linspace(-1.0, 1.0, len(x)) @ flat / max(float(np.sqrt(squares).sum()), 1e-12),
+    ]
+    left = np.eye(len(basis))
     chosen: list[np.ndarray] = []
-    for vector in [*candidates, *basis]:
-        v = basis.T @ (basis @ vector)
-        length = np.linalg.norm(v)
-        for c in chosen:
-            v = v - (v @ c) * c
-        if np.linalg.norm(v) > 1e-2 * max(length, 1e-12) and np.linalg.norm(v) > 1e-6:
-            chosen.append(v / np.linalg.norm(v))
-        if len(chosen) == len(basis):
-            break
-    return np.stack(chosen)
-
-
-def _index_moment(x: Float[np.ndarray, "atoms 3"]) -> Float[np.ndarray, "3"]:
-    """First moment of the atoms weighted by their place in the chain."""
-    return np.linspace(-1.0, 1.0, len(x)) @ x
+    while len(chosen) < len(basis):
+        vector = next((m for m in moments if np.linalg.norm(left @ m) > _NEGLIGIBLE), None)
+        if vector is None:
+            distances = np.linalg.norm(flat @ left, axis=1)
+            vector = flat[_first_far(distances)] if distances.max() > 1e-9 * size else None
+        direction = left @ vector if vector is not None else left[np.argmax(np.diag(left))]
+        direction = direction / np.linalg.norm(direction)
+        chosen.append(direction)
+        left = left - np.outer(direction, direction)
+    return np.stack(chosen) @ basis
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,9 +159,10 @@ class TimeMap:
 
     def __post_init__(self) -> None:
         """Refuse axes that cannot be inverted."""
-        if self.span_ps < 0 or self.origin_ps <= 0:
+        if not (0 <= self.span_ps < np.inf and 0 < self.origin_ps < np.inf):
             raise InputError(
-                f"a time axis needs span >= 0 and origin > 0, got {self.span_ps}, {self.origin_ps}"
+                "a time axis needs a finite span of 0 ps or more and an origin above 0 ps, got "
+                f"{self.span_ps} and {self.origin_ps}"
             )
 
     def to_t(self, lag_ps: np.ndarray | float) -> np.ndarray:
@@ -154,6 +170,8 @@ class TimeMap:
         if self.span_ps == 0:
             raise InputError("this model's time axis has no physical unit; give t in [-1, 1]")
         lag = np.asarray(lag_ps, np.float64)
+        if not (lag >= 0).all():
+            raise InputError(f"a lag must be 0 ps or more, got {np.min(lag)} ps")
         return -1.0 + 2.0 * np.log1p(lag / self.origin_ps) / np.log1p(self.span_ps / self.origin_ps)
 
     def to_ps(self, t: np.ndarray | float) -> np.ndarray | None:
