@@ -21,9 +21,11 @@ Prepared = dict[str, Tensor]
 can be indexed and concatenated."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ProteinInput:
     """The input structure P₀ in its canonical pose, as tensors on one device.
+
+    Compared and hashed by identity, so that what depends on it alone can be remembered with it.
 
     Attributes:
         points: Points of the molecular surface [Å].

@@ -1,0 +1,196 @@
+"""Training samples: points near one conformation's surface, and where the surface goes from there.
+
+For a reference frame of a trajectory, points are drawn in a band around its surface, and the
+signed distance of each point to the surface of other frames is stored. Time runs both ways in an
+equilibrium trajectory, so frames before the reference serve as well as frames after it.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from moedsr_core.data.ensemble import Ensemble, superpose
+from moedsr_core.errors import InputError
+from moedsr_core.frame import canonical_frame
+from moedsr_core.structure import Structure
+from moedsr_core.surface.sampling import sample_surface
+from moedsr_core.surface.ses import SolventExcludedSurface
+
+BAND = 4.0
+"""Half-width of the band that points are drawn from [Å]."""
+
+
+@dataclass(frozen=True)
+class MotionSample:
+    """One reference conformation and what its surface does.
+
+    Attributes:
+        name: Trajectory and reference frame.
+        structure: The reference conformation, in its canonical pose.
+        points: Where distances were measured, canonical pose [Å].
+        start: Signed distance to the reference's own surface [Å].
+        distances: Signed distance to the surface of each other frame [Å].
+        lags_ps: Time between each other frame and the reference [ps], positive.
+    """
+
+    name: str
+    structure: Structure
+    points: Float[np.ndarray, "points 3"]
+    start: Float[np.ndarray, " points"]
+    distances: Float[np.ndarray, "frames points"]
+    lags_ps: Float[np.ndarray, " frames"]
+
+    def save(self, path: Path) -> None:
+        """Write one npz file, under a temporary name until it is whole."""
+        atoms = {f"atom_{f.name}": getattr(self.structure, f.name) for f in fields(Structure)}
+        draft = path.with_suffix(".part.npz")
+        np.savez_compressed(
+            draft,
+            allow_pickle=False,
+            name=self.name,
+            points=self.points.astype(np.float32),
+            start=self.start.astype(np.float32),
+            distances=self.distances.astype(np.float16),
+            lags_ps=self.lags_ps,
+            **atoms,
+        )
+        os.replace(draft, path)
+
+    @classmethod
+    def load(cls, path: Path) -> MotionSample:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            InputError: If the file is not a motion sample.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as data:
+                structure = Structure(**{f.name: data[f"atom_{f.name}"] for f in fields(Structure)})
+                return cls(
+                    name=str(data["name"]),
+                    structure=structure,
+                    points=data["points"],
+                    start=data["start"],
+                    distances=data["distances"].astype(np.float32),
+                    lags_ps=data["lags_ps"],
+                )
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"{path} is not a motion sample ({error}); prepare it anew") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleConfig:
+    """How an ensemble is turned into samples."""
+
+    n_frames: int = 20
+    """Frames of each trajectory whose surfaces are measured."""
+    n_references: int = 4
+    """How many of those frames serve as the input structure."""
+    n_points: int = 12000
+    """Points around each reference surface."""
+    seed: int = 0
+    """Seed of the points."""
+
+
+def motion_samples(ensemble: Ensemble, config: SampleConfig) -> list[MotionSample]:
+    """Measure an ensemble.
+
+    Args:
+        ensemble: A superposed trajectory.
+        config: How many frames, references and points.
+    """
+    chosen = np.unique(
+        np.linspace(0, len(ensemble) - 1, min(config.n_frames, len(ensemble))).round().astype(int)
+    )
+    radii = ensemble.structure.radii
+    coords = ensemble.coords[chosen]
+    surfaces = [SolventExcludedSurface(frame, radii) for frame in coords]
+    references = np.unique(
+        np.linspace(0, len(chosen) - 1, min(config.n_references, len(chosen))).round().astype(int)
+    )
+    return [
+        _sample(ensemble, chosen, coords, surfaces, int(k), config) for k in references.tolist()
+    ]
+
+
+def _sample(
+    ensemble: Ensemble,
+    chosen: np.ndarray,
+    coords: Float[np.ndarray, "frames atoms 3"],
+    surfaces: list[SolventExcludedSurface],
+    reference: int,
+    config: SampleConfig,
+) -> MotionSample:
+    rng = np.random.default_rng([config.seed, reference])
+    points = _band_points(surfaces[reference], config.n_points, rng)
+    start = surfaces[reference].signed_distance(points)
+    points, start = points[np.abs(start) < BAND], start[np.abs(start) < BAND]
+    others = [k for k in range(len(chosen)) if k != reference]
+    anchors = np.flatnonzero(ensemble.structure.atom_names == "CA")
+    distances = []
+    for k in others:
+        carried = _carry(points, coords[reference], coords[k], anchors)
+        distances.append(surfaces[k].signed_distance(carried))
+    frame = canonical_frame(coords[reference])
+    return MotionSample(
+        name=f"{ensemble.name}-{chosen[reference]}",
+        structure=ensemble.structure.with_coords(frame.to_canonical(coords[reference])),
+        points=frame.to_canonical(points),
+        start=start,
+        distances=np.stack(distances),
+        lags_ps=np.abs(ensemble.lags_ps[chosen][others] - ensemble.lags_ps[chosen][reference]),
+    )
+
+
+def _band_points(
+    surface: SolventExcludedSurface, n: int, rng: np.random.Generator
+) -> Float[np.ndarray, "n 3"]:
+    """Half close to the surface (σ = 0.8 Å along the normal), half all over the band."""
+    on_surface, normals = sample_surface(surface.mesh(1.0), n, rng)
+    offset = np.where(
+        np.arange(n)[rng.permutation(n)] < n // 2,
+        rng.normal(0.0, 0.8, n),
+        rng.uniform(-BAND, BAND, n),
+    )
+    return on_surface + offset[:, None] * normals
+
+
+def _carry(
+    points: Float[np.ndarray, "n 3"],
+    source: Float[np.ndarray, "atoms 3"],
+    target: Float[np.ndarray, "atoms 3"],
+    anchors: np.ndarray,
+) -> Float[np.ndarray, "n 3"]:
+    """Move points with the rigid motion that best lays one conformation on another."""
+    joined = np.concatenate([source, points])[None]
+    if len(anchors) < 3:
+        anchors = np.arange(len(source))
+    padded = np.concatenate([target, np.zeros_like(points)])
+    return superpose(joined, padded, anchors)[0, len(source) :]
+
+
+def prepare_samples(
+    ensembles: dict[str, Ensemble], folder: Path, config: SampleConfig
+) -> dict[str, list[Path]]:
+    """Measure ensembles that are not yet in ``folder``; returns the files of each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {}
+    for name, ensemble in ensembles.items():
+        paths = sorted(folder.glob(f"{name}-*.npz"))
+        if not paths:
+            samples = motion_samples(ensemble, config)
+            paths = [folder / f"{sample.name}.npz" for sample in samples]
+            for sample, path in zip(samples, paths, strict=True):
+                sample.save(path)
+        files[name] = paths
+    return files
+
+
+def describe(config: SampleConfig) -> dict[str, int]:
+    """The configuration as plain numbers, for a run's record."""
+    return asdict(config)

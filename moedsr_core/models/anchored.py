@@ -1,0 +1,291 @@
+"""`moedsr-anchored`: experts that predict only how a known surface changes.
+
+The input's own surface is known exactly, so f(x, t) starts from its signed distance s₀:
+
+    f(x, t) = s₀(x) + w(t) [ μ(x, t) + σ(x, t) g(x, z) ],     w(-1) = 0
+    μ(x, t) = Σ_j a_j(t) Σ_i G_i(P₀) M_ij(x)                  typical motion
+    σ(x, t) = Σ_j a_j(t) softplus(Σ_i G_i(P₀) S_ij(x))        how much the surface fluctuates there
+
+with the gate G and descriptor h_p of MoE-DSR's router, experts M, S: MLPs of Ψ(x), h_p, the
+router's point features h(x), local features and s₀(x), and a_j(t) a fixed partition of unity.
+Time is separable, so the network runs once per point however many frames follow. g(x, z) is a
+random field of unit variance whose neighbouring points move together; its 64 coefficients z are
+the code of a motion. z = 0 is the typical shape; a drawn z another plausible one whose spread is σ.
+
+Departures from the paper, and why. Experts see Ψ with φ_SH = 1, the distance from the centre,
+so the model turns with the molecule exactly; larger encodings remain a choice. The targets are
+signed distances themselves rather than points and normals, since the surface of every training
+frame is known analytically: no eikonal term and no second derivatives are needed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from moedsr_core.errors import InputError
+from moedsr_core.models.base import Prepared, ProteinCode, ProteinInput, SurfaceModel
+from moedsr_core.models.experts.encoding import DEGREES, SphericalEncoding
+from moedsr_core.models.local import LocalEncoder
+from moedsr_core.models.router.gate import Gate
+from moedsr_core.models.router.router import Router, RouterConfig
+from moedsr_core.models.router.surface_graph import interpolate
+
+_LARGEST_CHANGE = 4.0
+"""Signed distances change at most this much [Å]; the band the model was trained in."""
+_START_CENTERS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnchoredConfig:
+    """Sizes of `moedsr-anchored`."""
+
+    router: RouterConfig = field(
+        default_factory=lambda: RouterConfig(phi_s=16, l_max=1, layers=1, max_points=512)
+    )
+    """The router of MoE-DSR."""
+    n_experts: int = 4
+    """Experts N_E."""
+    n_selected: int = 2
+    """Experts evaluated for each protein N_K."""
+    phi_sh: int = 1
+    """Size of the encoding Ψ; 1 keeps the model invariant."""
+    width: int = 128
+    """Hidden units of an expert."""
+    depth: int = 3
+    """Hidden layers of an expert."""
+    local_channels: int = 64
+    """Features gathered from the atoms around a point."""
+    neighbours: int = 16
+    """Atoms around a point."""
+    reach: float = 8.0
+    """How far a point looks for atoms [Å]."""
+    time_modes: int = 5
+    """Functions a_j that share the time axis."""
+    rise: float = 0.05
+    """Model time in which the surface leaves its start: w(t) = 1 − exp(−(1 + t)/rise)."""
+    phi_z: int = 64
+    """Coefficients of the random field."""
+    motion_length: float = 5.0
+    """Distance over which the surface moves together [Å]."""
+    memory: float = 8.0
+    """Frames over which a drawn motion remembers itself."""
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that make no network."""
+        for name in ("width", "depth", "local_channels", "neighbours", "phi_z", "n_experts"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("reach", "rise", "motion_length", "memory"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.phi_sh not in DEGREES:
+            raise InputError(f"phi_sh must be one of {sorted(DEGREES)}, got {self.phi_sh}")
+        if self.time_modes < 2:
+            raise InputError(f"time_modes must be at least 2, got {self.time_modes}")
+
+
+@dataclass(frozen=True)
+class AnchoredCode(ProteinCode):
+    """A routed protein with the features of its atoms."""
+
+    atom_features: Float[Tensor, "atoms channels"]
+
+
+class AnchoredMoEDSR(SurfaceModel):
+    """The input surface plus a mixture of experts for its change."""
+
+    def __init__(self, config: AnchoredConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.latent_size = config.phi_z
+        self.router = Router(config.router)
+        self.gate = Gate(config.router.phi_p, config.n_experts, config.n_selected)
+        self.encoding = SphericalEncoding(config.phi_sh)
+        self.local = LocalEncoder(config.local_channels, config.neighbours, config.reach)
+        self.point_features = nn.Linear(self.router.channels, 16)
+        inputs = (
+            config.phi_sh + config.router.phi_p + 16 + config.local_channels
+            + len(_START_CENTERS) + 1
+        )  # fmt: skip
+        self.experts = nn.ModuleList(
+            _expert(inputs, config.width, config.depth, 2 * config.time_modes)
+            for _ in range(config.n_experts)
+        )
+        generator = torch.Generator().manual_seed(0)
+        self.register_buffer(
+            "frequencies", torch.randn(config.phi_z, 3, generator=generator) / config.motion_length
+        )
+        self.register_buffer("phases", 2 * math.pi * torch.rand(config.phi_z, generator=generator))
+        self.register_buffer("start_centers", torch.tensor(_START_CENTERS))
+
+    def encode(self, protein: ProteinInput) -> AnchoredCode:
+        """Route one protein and describe its atoms."""
+        features, descriptor = self.router(protein)
+        return AnchoredCode(
+            protein=protein,
+            descriptor=descriptor,
+            gate=self.gate(descriptor),
+            point_features=self.point_features(features),
+            atom_features=self.local.atoms(protein),
+        )
+
+    def prepare(
+        self,
+        code: ProteinCode,
+        x: Float[Tensor, "n 3"],
+        start: Float[Tensor, " n"] | None = None,
+    ) -> Prepared:
+        """Start distance, typical motion and fluctuation of points, for all times at once.
+
+        Args:
+            code: From :meth:`encode`.
+            x: Points of Ω.
+            start: s₀ there [Å], where it is known already.
+        """
+        start = surface_distance(code.protein, x) if start is None else start
+        mixed = torch.zeros(len(x), 2 * self.config.time_modes, device=x.device)
+        inputs = self._expert_inputs(code, x, start)
+        for i in torch.nonzero(code.gate).flatten().tolist():
+            mixed = mixed + code.gate[i] * self.experts[i](inputs)
+        mean, spread = mixed.chunk(2, dim=1)
+        return {
+            "start": start,
+            "mean": mean,
+            "spread": nn.functional.softplus(spread - 1.0),
+            "field": self._random_field(x * code.protein.scale),
+        }
+
+    def evaluate(
+        self,
+        code: ProteinCode,
+        prepared: Prepared,
+        t: Float[Tensor, ""] | Float[Tensor, " n"],
+        z: Float[Tensor, " latent"] | Float[Tensor, "n latent"],
+    ) -> Float[Tensor, " n"]:
+        """Signed distance in units of Ω at prepared points."""
+        rise, share = self.time_weights(t)
+        mean = (prepared["mean"] * share).sum(dim=-1)
+        spread = (prepared["spread"] * share).sum(dim=-1)
+        drawn = (prepared["field"] * z).sum(dim=-1) if z.ndim > 1 else prepared["field"] @ z
+        change = rise * (mean + spread * drawn)
+        change = _LARGEST_CHANGE * torch.tanh(change / _LARGEST_CHANGE)
+        return (prepared["start"] + change) / code.protein.scale
+
+    def time_weights(
+        self, t: Float[Tensor, "*shape"]
+    ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape modes"]]:
+        """w(t), and the shares a_j(t), which are positive and sum to one."""
+        modes = self.config.time_modes
+        centers = torch.linspace(-1.0, 1.0, modes, device=t.device)
+        width = 2.0 / (modes - 1)
+        share = torch.softmax(-((t[..., None] - centers) / width).square() * 2.0, dim=-1)
+        return 1.0 - torch.exp(-(1.0 + t) / self.config.rise), share
+
+    def latent_path(
+        self, n_frames: int, generator: torch.Generator | None = None
+    ) -> Float[Tensor, "frames latent"]:
+        """Zeros, or a stationary autoregressive path of N(0, 1) codes that changes smoothly.
+
+        Second order, with equal roots ρ = exp(−2/memory), so that the movie has a velocity; the
+        first 200 steps are dropped, and the path is scaled to unit variance.
+        """
+        if generator is None:
+            return torch.zeros(n_frames, self.latent_size)
+        rho = math.exp(-2.0 / self.config.memory)
+        noise = torch.randn(n_frames + 200, self.latent_size, generator=generator)
+        path = [noise[0], noise[1]]
+        for step in noise[2:]:
+            path.append(2 * rho * path[-1] - rho**2 * path[-2] + step)
+        variance = (1 + rho**2) / (1 - rho**2) ** 3
+        return torch.stack(path[200:]) / math.sqrt(variance)
+
+    def expert_shares(
+        self, code: ProteinCode, x: Float[Tensor, "n 3"]
+    ) -> Float[Tensor, "n experts"]:
+        """Share of each expert in the size of the typical motion and fluctuation at points of Ω."""
+        inputs = self._expert_inputs(code, x, surface_distance(code.protein, x))
+        shares = torch.zeros(len(x), self.config.n_experts, device=x.device)
+        for i in torch.nonzero(code.gate).flatten().tolist():
+            shares[:, i] = code.gate[i] * self.experts[i](inputs).norm(dim=1)
+        return shares / shares.sum(dim=1, keepdim=True).clamp_min(1e-12)
+
+    def _expert_inputs(
+        self, code: ProteinCode, x: Float[Tensor, "n 3"], start: Float[Tensor, " n"]
+    ) -> Float[Tensor, "n inputs"]:
+        assert isinstance(code, AnchoredCode)
+        here = x * code.protein.scale
+        distance = torch.exp(-(start[:, None] - self.start_centers).square())
+        return torch.cat(
+            [
+                self.encoding(here / 20.0),
+                code.descriptor.expand(len(x), -1),
+                interpolate(code.point_features, code.protein.points, here),
+                self.local(here, code.protein, code.atom_features),
+                distance,
+                torch.tanh(start[:, None] / 3.0),
+            ],
+            dim=1,
+        )
+
+    def _random_field(self, x: Float[Tensor, "n 3"]) -> Float[Tensor, "n latent"]:
+        """Random Fourier features, scaled so that the field has unit variance at every point.
+
+        A Gaussian process with kernel ``exp(−|x−y|²/2ℓ²)`` (Rahimi & Recht 2007).
+        """
+        waves = torch.cos(x @ self.frequencies.T + self.phases)
+        return waves / waves.norm(dim=1, keepdim=True).clamp_min(1e-6)
+
+
+class _SurfaceDistance(torch.autograd.Function):
+    """s₀ [Å] at points [Å], with its gradient by central differences."""
+
+    _STEP = 0.02
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, surface: Any) -> Tensor:
+        ctx.surface = surface
+        ctx.save_for_backward(x)
+        return _as_tensor(surface.signed_distance(_as_array(x)), x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        points, columns = _as_array(x), []
+        for axis in range(3):
+            step = _SurfaceDistance._STEP * np.eye(3)[axis]
+            ahead = ctx.surface.signed_distance(points + step)
+            behind = ctx.surface.signed_distance(points - step)
+            columns.append((ahead - behind) / (2 * _SurfaceDistance._STEP))
+        return grads[0][:, None] * _as_tensor(np.stack(columns, axis=1), x), None
+
+
+def surface_distance(protein: ProteinInput, x: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
+    """Signed distance s₀ of points of Ω to the input's own surface [Å]; once differentiable."""
+    return _SurfaceDistance.apply(x * protein.scale, protein.surface)
+
+
+def _as_array(x: Tensor) -> Float[np.ndarray, "n 3"]:
+    return x.detach().cpu().numpy().astype(np.float64)
+
+
+def _as_tensor(values: np.ndarray, like: Tensor) -> Tensor:
+    return torch.as_tensor(values, dtype=like.dtype, device=like.device)
+
+
+def _expert(inputs: int, width: int, depth: int, outputs: int) -> nn.Sequential:
+    """MLP whose last layer starts at zero, so that an untrained expert leaves the surface alone."""
+    sizes = [inputs] + [width] * depth
+    layers: list[nn.Module] = []
+    for a, b in zip(sizes[:-1], sizes[1:], strict=True):
+        layers += [nn.Linear(a, b), nn.SiLU()]
+    last = nn.Linear(width, outputs)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(*layers, last)
