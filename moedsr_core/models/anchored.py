@@ -101,6 +101,8 @@ class AnchoredCode(ProteinCode):
 class AnchoredMoEDSR(SurfaceModel):
     """The input surface plus a mixture of experts for its change."""
 
+    separable = True
+
     def __init__(self, config: AnchoredConfig) -> None:
         super().__init__()
         self.config = config

@@ -75,6 +75,8 @@ class SurfaceModel(nn.Module, ABC):
     config: Any
     latent_size: int
     """Entries of the per-trajectory code z."""
+    separable: bool = False
+    """Whether :meth:`evaluate` runs no network, so that further frames cost next to nothing."""
 
     @abstractmethod
     def encode(self, protein: ProteinInput) -> ProteinCode:
