@@ -1,0 +1,40 @@
+# `make demo` and `make test` each do everything on a fresh machine.
+#   make demo STRUCTURE=file.pdb FRAMES=100     make PYTHON=python3.12 test
+
+PYTHON ?= python3
+VENV ?= .venv
+FRAMES ?= 100
+STRUCTURE ?=
+OUT ?= demo
+JOBS ?= 2
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint bench plugin venv clean
+
+demo: $(STAMP)
+	$(BIN)/python scripts/demo.py --frames "$(FRAMES)" --structure "$(STRUCTURE)" --out "$(OUT)"
+
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(STAMP)
+	$(BIN)/python -m pytest benchmarks -s
+
+plugin: $(STAMP)
+	$(BIN)/python scripts/build_plugin.py
+
+venv: $(STAMP)
+
+$(STAMP): setup.py constraints.txt scripts/make_venv.py
+	$(PYTHON) scripts/make_venv.py "$(VENV)"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache
