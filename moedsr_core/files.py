@@ -1,0 +1,83 @@
+"""Files and folders that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from moedsr_core.errors import InputError
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a file that takes its name only once all of it is written.
+
+    Raises:
+        InputError: If the disk is full, or the place cannot be written to.
+    """
+    path = Path(path)
+    scratch = _scratch_name(path)
+    with writing(path):
+        try:
+            with scratch.open("xb") as file:
+                yield file
+            os.replace(scratch, path)
+        finally:
+            scratch.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: str | Path) -> Iterator[Path]:
+    """A scratch folder beside ``path`` that becomes it once all is written.
+
+    Where the folder exists already, each entry written replaces the entry of the same name and
+    the others stay.
+
+    Raises:
+        InputError: If the disk is full, a file is in the way, or the place cannot be written to.
+    """
+    path = Path(path).resolve()
+    if path.exists() and not path.is_dir():
+        raise InputError(f"expected a folder to write to, but {path} is a file; choose another")
+    scratch = _scratch_name(path)
+    with writing(path):
+        try:
+            scratch.mkdir(parents=True)
+            yield scratch
+            _move(scratch, path)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn failures to write into one sentence.
+
+    Raises:
+        InputError: In place of any :class:`OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"could not write {path}: {reason}; choose another place") from error
+
+
+def _scratch_name(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+
+
+def _move(source: Path, target: Path) -> None:
+    if not target.exists():
+        os.replace(source, target)
+        return
+    for entry in sorted(source.iterdir()):
+        old = target / entry.name
+        if old.is_dir() and not old.is_symlink():
+            shutil.rmtree(old)
+        os.replace(entry, old)

@@ -1,0 +1,142 @@
+"""A model of a moving surface as a field in Å, and where its motion comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from moedsr_core.errors import InputError
+from moedsr_core.models.anchored import AnchoredMoEDSR
+from moedsr_core.models.base import Prepared, ProteinCode, ProteinInput, SurfaceModel
+from moedsr_core.models.latent import fit_latent
+
+_PREPARED_AT_ONCE = 16_384
+_EVALUATED_AT_ONCE = 65_536
+_SEPARABLE: tuple[type[SurfaceModel], ...] = (AnchoredMoEDSR,)
+"""Models whose network runs in ``prepare`` alone, once per point for all times."""
+
+
+class ModelField:
+    """Signed distance [Å] in the canonical pose, as :mod:`moedsr_core.levelset` asks for it.
+
+    Args:
+        model: In evaluation mode.
+        code: The protein, encoded.
+        times: Model time of each frame.
+        path: Code z of each frame; other times take the nearest frame's.
+        pause: Called between batches; may raise to stop.
+    """
+
+    def __init__(
+        self,
+        model: SurfaceModel,
+        code: ProteinCode,
+        times: Float[np.ndarray, " frames"],
+        path: Float[Tensor, "frames latent"],
+        pause: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.evaluations = 0
+        self._model, self._code, self._times = model, code, times
+        self._like = code.protein.points
+        self._path = path.to(self._like)
+        self._pause = pause
+        self._separable = isinstance(model, _SEPARABLE)
+
+    @torch.no_grad()
+    def prepare(self, points: Float[np.ndarray, "n 3"]) -> Prepared:
+        """Time-independent part at points [Å]."""
+        x = torch.as_tensor(points / self._code.protein.scale).to(self._like)
+        parts = []
+        for batch in x.split(_PREPARED_AT_ONCE):
+            self._pause()
+            parts.append(self._model.prepare(self._code, batch))
+        if self._separable:
+            self.evaluations += len(x)
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    @torch.no_grad()
+    def values(self, rows: Prepared, t: float) -> Float[np.ndarray, " n"]:
+        """Signed distance [Å] at prepared points and time t, float32."""
+        z = self._path[int(np.abs(self._times - t).argmin())]
+        time = torch.tensor(t).to(self._like)
+        n = len(next(iter(rows.values())))
+        parts = []
+        for start in range(0, n, _EVALUATED_AT_ONCE):
+            self._pause()
+            batch = {name: v[start : start + _EVALUATED_AT_ONCE] for name, v in rows.items()}
+            parts.append(self._model.evaluate(self._code, batch, time, z))
+        if not self._separable:
+            self.evaluations += n
+        return (torch.cat(parts) * self._code.protein.scale).float().cpu().numpy()
+
+
+def on_device(protein: ProteinInput, device: torch.device) -> ProteinInput:
+    """The same protein with its tensors on a device."""
+    tensors = {
+        f.name: value.to(device)
+        for f in fields(protein)
+        if isinstance(value := getattr(protein, f.name), Tensor)
+    }
+    return replace(protein, **tensors)
+
+
+def latent_path(
+    kind: str, model: SurfaceModel, code: ProteinCode, n_frames: int, seed: int
+) -> Float[Tensor, "frames latent"]:
+    """Code z of each frame of a movie.
+
+    Args:
+        kind: One of :data:`LATENTS`.
+        model: The model.
+        code: The protein, encoded.
+        n_frames: Frames of the movie.
+        seed: Which motion is drawn.
+    """
+    return LATENTS[kind](model, code, n_frames, torch.Generator().manual_seed(seed))
+
+
+def _zero(
+    model: SurfaceModel, code: ProteinCode, n_frames: int, generator: torch.Generator
+) -> Float[Tensor, "frames latent"]:
+    return model.latent_path(n_frames)
+
+
+def _sample(
+    model: SurfaceModel, code: ProteinCode, n_frames: int, generator: torch.Generator
+) -> Float[Tensor, "frames latent"]:
+    return model.latent_path(n_frames, generator)
+
+
+def _mean(
+    model: SurfaceModel, code: ProteinCode, n_frames: int, generator: torch.Generator
+) -> Float[Tensor, "frames latent"]:
+    mean = getattr(model, "mean_code", None)
+    if mean is None:
+        raise InputError(
+            "latent=mean needs a model that carries the mean of its training codes, and this one "
+            "does not; choose zero, sample or fit"
+        )
+    return mean.expand(n_frames, -1)
+
+
+def _fit(
+    model: SurfaceModel, code: ProteinCode, n_frames: int, generator: torch.Generator
+) -> Float[Tensor, "frames latent"]:
+    points = code.protein.points / code.protein.scale
+    z = fit_latent(model, code, points, code.protein.normals, generator=generator)
+    return z.expand(n_frames, -1)
+
+
+LATENTS: dict[str, Callable[..., Tensor]] = {
+    "zero": _zero,
+    "sample": _sample,
+    "mean": _mean,
+    "fit": _fit,
+}
+"""``zero``: the typical motion; ``sample``: one drawn motion; ``mean``: the mean code of the
+training trajectories; ``fit``: the code that best explains the input's own surface."""

@@ -1,0 +1,367 @@
+"""From a structure to a moving surface, frame by frame."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy.spatial import cKDTree
+
+import moedsr_core
+from moedsr_core.errors import CancelledError, InputError
+from moedsr_core.frame import CanonicalFrame
+from moedsr_core.levelset import LevelSetExtractor
+from moedsr_core.levelset.extract import MESHERS
+from moedsr_core.mesh_trajectory import Frame, MeshTrajectory
+from moedsr_core.model_field import LATENTS, ModelField, latent_path, on_device
+from moedsr_core.models.base import ProteinCode, ProteinInput
+from moedsr_core.models.inputs import protein_input
+from moedsr_core.models.registry import LoadedModel, load_model
+from moedsr_core.structure import Structure, polymer_heavy_atoms
+from moedsr_core.surface.external import msms_surface, pymol_surface
+from moedsr_core.surface.mesh import Mesh
+from moedsr_core.surface.sampling import sample_surface
+from moedsr_core.surface.ses import SolventExcludedSurface
+
+BOX_MARGIN = 6.0
+"""Free space between the outermost atom centres and the box that is searched [Å]: atom radius and
+room to move; the margin of Ω (:data:`frame.OMEGA_MARGIN`)."""
+MAX_FRAMES = 2000
+SPACINGS = (0.3, 3.0)
+"""Finest and coarsest mesh that makes sense [Å]: atoms are about 3 Å wide."""
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
+_PYMOL_QUALITIES = ((1.0, -1), (0.5, 0), (0.3, 1))
+"""PyMOL's ``surface_quality`` down to each spacing [Å]; 2 below."""
+
+Progress = Callable[[str, int], None]
+"""Called with the stage that begins and the number of frames done."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions:
+    """What to predict and how."""
+
+    frames: int = 100
+    """Frames of the movie, evenly spaced over the model's time; one is the input itself."""
+    spacing: float = 0.7
+    """Distance between the grid nodes that the surface is found on [Å]."""
+    mesh: str = "tracked"
+    """tracked keeps one topology as long as it can; marching_cubes meshes every frame anew."""
+    seed: int = 0
+    """Which motion is drawn, and which surface points the model sees."""
+    latent: str = "sample"
+    """Where the code of the motion comes from: zero, sample, mean or fit."""
+    device: str = "auto"
+    """Where the network runs: auto, cpu, mps, cuda or cuda:N."""
+    model: str = "default"
+    """Name of a model, or a folder with weights."""
+    surface: str = "ses"
+    """Whose surface the model's points are drawn from: ses, pymol or msms."""
+    n_points: int = 2000
+    """Surface points that the model sees."""
+
+    def __post_init__(self) -> None:
+        """Refuse values of the wrong kind or range."""
+        _check_number("frames", self.frames, 1, MAX_FRAMES, whole=True)
+        _check_number("spacing", self.spacing, *SPACINGS)
+        _check_number("seed", self.seed, 0, 2**63 - 1, whole=True)
+        _check_number("n_points", self.n_points, 100, 100_000, whole=True)
+        _check_choice("mesh", self.mesh, MESHERS)
+        _check_choice("latent", self.latent, LATENTS)
+        _check_choice("surface", self.surface, SURFACES)
+        if not isinstance(self.model, str) or not self.model:
+            raise InputError(f"model must be a name or a folder, got {self.model!r}")
+        if not _DEVICE.fullmatch(str(self.device)):
+            raise InputError(f"device must be auto, cpu, mps, cuda or cuda:N, got {self.device!r}")
+
+
+def _check_number(name: str, value: Any, low: float, high: float, whole: bool = False) -> None:
+    kinds = (int, np.integer) if whole else (int, float, np.integer, np.floating)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+        kind = "a whole number" if whole else "a number"
+        raise InputError(f"{name} must be {kind} from {low} to {high}, got {value!r}")
+
+
+def _check_choice(name: str, value: Any, choices: dict[str, Any]) -> None:
+    if value not in choices:
+        raise InputError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Device of a name; ``auto`` is cuda, else mps, else cpu.
+
+    Raises:
+        InputError: If the name is unknown or there is no such device here.
+    """
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next((kind for kind, here in present.items() if here), "cpu"))
+    if not _DEVICE.fullmatch(name):
+        raise InputError(f"device must be auto, cpu, mps, cuda or cuda:N, got {name!r}")
+    device = torch.device(name)
+    count = torch.cuda.device_count() if device.type == "cuda" else 1
+    if not present.get(device.type, True) or (device.index or 0) >= count:
+        raise InputError(f"there is no device {name} here; use device=auto or device=cpu")
+    return device
+
+
+def surface_mesh(structure: Structure, kind: str = "ses", spacing: float = 0.5) -> Mesh:
+    """Surface of a structure as it is [Å].
+
+    Args:
+        structure: The atoms to enclose.
+        kind: One of :data:`SURFACES`.
+        spacing: About the length of a triangle's edges [Å].
+
+    Raises:
+        InputError: If the kind is unknown, the spacing out of range or there is no atom.
+        MoedsrError: If the program that makes the surface is missing or fails.
+    """
+    _check_choice("surface", kind, SURFACES)
+    _check_number("spacing", spacing, *SPACINGS)
+    return SURFACES[kind](structure, spacing)
+
+
+def _ses(structure: Structure, spacing: float) -> Mesh:
+    return SolventExcludedSurface(structure.coords, structure.radii).mesh(spacing)
+
+
+def _pymol(structure: Structure, spacing: float) -> Mesh:
+    quality = next((q for least, q in _PYMOL_QUALITIES if spacing >= least), 2)
+    return pymol_surface(structure, quality=quality)
+
+
+def _msms(structure: Structure, spacing: float) -> Mesh:
+    return msms_surface(structure, density=1.0 / spacing**2)
+
+
+SURFACES: dict[str, Callable[[Structure, float], Mesh]] = {
+    "ses": _ses,
+    "pymol": _pymol,
+    "msms": _msms,
+}
+"""Makers of a surface by name."""
+
+
+class Prediction:
+    """The moving surface of one structure; frames are computed as they are asked for.
+
+    Args:
+        structure: The input P₀; its polymer's heavy atoms are enclosed.
+        options: What to predict and how.
+        loaded: A model that is already in memory, in place of ``options.model``.
+
+    Raises:
+        InputError: If the device is absent or the structure holds no polymer.
+    """
+
+    def __init__(
+        self, structure: Structure, options: PredictOptions, loaded: LoadedModel | None = None
+    ) -> None:
+        self.options = options
+        self.device = choose_device(options.device)
+        self._structure = structure
+        self._atoms = polymer_heavy_atoms(structure)
+        self._loaded = loaded
+        self._started = 0.0
+        self._first: Float[np.ndarray, "first 3"] | None = None
+        self._signal: list[Float[np.ndarray, " first"]] = []
+        self._summary: dict[str, Any] = {}
+
+    @property
+    def times(self) -> Float[np.ndarray, " frames"]:
+        """Model time of each frame."""
+        return np.linspace(-1.0, 1.0, self.options.frames)
+
+    @property
+    def lags_ps(self) -> Float[np.ndarray, " frames"] | None:
+        """Time after the input structure [ps]; None where the model knows none."""
+        return self._model().time_map.to_ps(self.times)
+
+    def frames(
+        self,
+        on_progress: Progress | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> Iterator[Frame]:
+        """Compute the frames one by one; memory does not grow with their number.
+
+        Raises:
+            InputError: If the model cannot be read or makes no surface in the box.
+            CancelledError: As soon as ``should_stop`` says so.
+        """
+
+        def pause() -> None:
+            if should_stop is not None and should_stop():
+                raise CancelledError("the prediction was stopped on request")
+
+        tell = on_progress or (lambda stage, done: None)
+        self._started, self._first, self._signal = time.perf_counter(), None, []
+        tell("reading the model", 0)
+        self._model()
+        pause()
+        tell("measuring the surface", 0)
+        protein, pose = self._protein()
+        pause()
+        tell("encoding the protein", 0)
+        field = self._encode(protein, pause)
+        tell("computing frames", 0)
+        for done, frame in enumerate(self._mesh(field, pose)):
+            yield frame
+            tell("computing frames", done + 1)
+            pause()
+
+    def first_attributes(self) -> dict[str, np.ndarray]:
+        """``atom`` and ``expert`` of every vertex of the first frame; from the first frame on."""
+        x = self._first_vertices()
+        return {"atom": self._nearest_atom(x), "expert": self._expert_shares(x)}
+
+    def motion(self) -> dict[str, np.ndarray]:
+        """``fluctuation`` and ``mean_displacement`` [Å] of the first frame's vertices so far."""
+        self._first_vertices()
+        signal = np.stack(self._signal)
+        return {
+            "fluctuation": signal.std(axis=0),
+            "mean_displacement": -signal.mean(axis=0),
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """What was computed so far and at what cost."""
+        return dict(self._summary)
+
+    def _model(self) -> LoadedModel:
+        if self._loaded is None:
+            self._loaded = load_model(self.options.model, self.device)
+        return self._loaded
+
+    def _protein(self) -> tuple[ProteinInput, CanonicalFrame]:
+        options = self.options
+        protein, pose = protein_input(
+            self._atoms, scale=self._model().scale, n_points=options.n_points, seed=options.seed
+        )
+        if options.surface != "ses":
+            posed = self._atoms.with_coords(pose.to_canonical(self._atoms.coords))
+            points, normals = sample_surface(
+                surface_mesh(posed, options.surface),
+                options.n_points,
+                np.random.default_rng(options.seed),
+            )
+            protein = replace(
+                protein,
+                points=torch.as_tensor(points, dtype=torch.float32),
+                normals=torch.as_tensor(normals, dtype=torch.float32),
+            )
+        self._pose = pose
+        return on_device(protein, self.device), pose
+
+    def _encode(self, protein: ProteinInput, pause: Callable[[], None]) -> ModelField:
+        model, options = self._model().model, self.options
+        with torch.no_grad():
+            self._code: ProteinCode = model.encode(protein)
+        path = latent_path(options.latent, model, self._code, options.frames, options.seed)
+        return ModelField(model, self._code, self.times, path, pause)
+
+    def _mesh(self, field: ModelField, pose: CanonicalFrame) -> Iterator[Frame]:
+        atoms = pose.to_canonical(self._atoms.coords)
+        box = (atoms.min(axis=0) - BOX_MARGIN, atoms.max(axis=0) + BOX_MARGIN)
+        extractor = LevelSetExtractor(field, box, self.options.spacing)
+        rows: dict[str, torch.Tensor] = {}
+        meshes = extractor.frames(self.times, self.options.mesh)
+        for t, mesh in zip(self.times, meshes, strict=True):
+            if self._first is None:
+                self._first = mesh.vertices.astype(np.float64)
+                rows = field.prepare(self._first)
+            self._signal.append(field.values(rows, float(t)))
+            frame = _in_input_pose(mesh, extractor.sample(mesh.vertices, -1.0), pose)
+            self._note(frame, field, extractor)
+            yield frame
+
+    def _note(self, frame: Frame, field: ModelField, extractor: LevelSetExtractor) -> None:
+        seconds = time.perf_counter() - self._started
+        if len(self._signal) == 1:
+            self._summary = {"seconds_to_first_frame": round(seconds, 3)}
+        self._summary |= {
+            "frames": len(self._signal),
+            "vertices": len(frame.vertices),
+            "faces": len(frame.faces),
+            "topologies": extractor.remeshed + 1,
+            "seconds": round(seconds, 3),
+            "network_evaluations": field.evaluations,
+            "nodes_prepared": extractor.nodes_prepared,
+            "share_of_dense": round(extractor.share_of_dense, 5),
+            "device": str(self.device),
+            "model": self._model().info.name,
+            "atoms": len(self._atoms),
+            "residues": self._atoms.n_residues,
+        }
+
+    def _first_vertices(self) -> Float[np.ndarray, "first 3"]:
+        if self._first is None:
+            raise InputError("attributes are known from the first frame on; ask for a frame first")
+        return self._first
+
+    def _nearest_atom(self, x: Float[np.ndarray, "first 3"]) -> Int[np.ndarray, " first"]:
+        """Index into the input's atoms, of those that the surface encloses."""
+        enclosed = cKDTree(self._structure.coords).query(self._atoms.coords)[1]
+        return enclosed[cKDTree(self._atoms.coords).query(self._pose.to_input(x))[1]].astype(
+            np.int32
+        )
+
+    @torch.no_grad()
+    def _expert_shares(self, x: Float[np.ndarray, "first 3"]) -> Float[np.ndarray, "first experts"]:
+        points = torch.as_tensor(x / self._code.protein.scale).to(self._code.protein.points)
+        shares = self._model().model.expert_shares(self._code, points)
+        return shares.float().cpu().numpy().copy()
+
+
+def _in_input_pose(
+    mesh: Mesh, displacement: Float[np.ndarray, " vertices"], pose: CanonicalFrame
+) -> Frame:
+    return Frame(
+        vertices=pose.to_input(mesh.vertices).astype(np.float32),
+        faces=mesh.faces,
+        normals=pose.vectors_to_input(mesh.normals).astype(np.float32),
+        displacement=displacement,
+    )
+
+
+def predict_frames(
+    structure: Structure,
+    options: PredictOptions,
+    *,
+    on_progress: Progress | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Iterator[Frame]:
+    """Frames of a structure's moving surface, as they are ready (:class:`Prediction`)."""
+    return Prediction(structure, options).frames(on_progress, should_stop)
+
+
+def predict(
+    structure: Structure,
+    options: PredictOptions | None = None,
+    *,
+    loaded: LoadedModel | None = None,
+    on_progress: Progress | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> MeshTrajectory:
+    """All frames of a structure's moving surface (:class:`Prediction`)."""
+    prediction = Prediction(structure, options or PredictOptions(), loaded)
+    frames = tuple(prediction.frames(on_progress, should_stop))
+    return MeshTrajectory(
+        frames=frames,
+        times=prediction.times,
+        lags_ps=prediction.lags_ps,
+        metadata={
+            "program": "moedsr",
+            "version": moedsr_core.__version__,
+            "options": asdict(prediction.options),
+            **prediction.summary(),
+        },
+        **prediction.first_attributes(),
+        **prediction.motion(),
+    )
