@@ -26,14 +26,14 @@ def config_to_dict(config: Any) -> dict[str, Any]:
     }
 
 
-def config_from_dict(cls: type[T], data: Mapping[str, Any], path: str = "") -> T:
+def config_from_dict(cls: type[T], data: Any, path: str = "") -> T:
     """Configuration of class ``cls`` from a nested dictionary.
 
     Fields that are missing take their defaults.
 
     Args:
         cls: A frozen dataclass.
-        data: Values by field name.
+        data: Values by field name, as JSON gives them.
         path: Where ``data`` stands in the whole configuration, for error messages.
 
     Raises:

@@ -41,7 +41,7 @@ def smoothed_normals(
     """Unit normals averaged with a Gaussian of width ``sigma`` [Å] (MoE-DSR, before Eq. 2)."""
     blocks = []
     for rows in _blocks(len(points), len(points)):
-        squared = _distance(points[rows], points).square()
+        squared = (points[rows, None] - points).square().sum(dim=-1)
         blocks.append(torch.exp(-squared / (2.0 * sigma**2)) @ normals)
     total = torch.cat(blocks)
     return total / torch.linalg.norm(total, dim=1, keepdim=True).clamp_min(1e-12)
