@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterable, Iterator
+from io import TextIOWrapper
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import NamedTuple
 
 import gemmi
 import numpy as np
@@ -108,7 +109,7 @@ def structure_of(rows: list[AtomRow]) -> Structure:
     )
 
 
-def open_text(path: Path) -> TextIO:
+def open_text(path: Path) -> TextIOWrapper:
     """A plain or gzipped file as text."""
     if path.suffix.lower() == ".gz":
         return gzip.open(path, "rt", encoding="latin-1")

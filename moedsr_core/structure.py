@@ -141,7 +141,11 @@ class Structure:
     @property
     def is_polymer(self) -> Bool[np.ndarray, " atoms"]:
         """Which atoms belong to protein or nucleic acid, modified residues and caps included."""
-        return _in_polymer(self.atom_names, self.residue_names, self.residue_index)
+        unique, inverse = np.unique(self.residue_names, return_inverse=True)
+        known = np.array([is_polymer_residue(name) for name in unique], bool)[inverse]
+        index = self.residue_index
+        has = [np.isin(index, index[self.atom_names == name]) for name in ("N", "CA", "C")]
+        return known | np.logical_and.reduce(has)
 
     @property
     def polymer(self) -> Structure:
@@ -211,9 +215,10 @@ def from_arrays(
         index = _residue_index(chains, ids, residues)
     else:
         index = np.asarray(residue_index, np.int64)
-    if len(index) == n:
-        symbols = _complete_elements(symbols, names, residues, index)
-    return Structure(coords, symbols, names, residues, ids, chains, index)
+        if index.shape != (n,):
+            raise InputError(f"residue_index must name all {n} atoms, got shape {index.shape}")
+    given = Structure(coords, symbols, names, residues, ids, chains, index)
+    return replace(given, elements=_complete_elements(given))
 
 
 def refuse_too_many(n_atoms: int) -> None:
@@ -244,28 +249,13 @@ def _residue_index(*labels: np.ndarray) -> Int[np.ndarray, " atoms"]:
     return np.cumsum(change)
 
 
-def _in_polymer(
-    atom_names: np.ndarray, residue_names: np.ndarray, index: Int[np.ndarray, " atoms"]
-) -> Bool[np.ndarray, " atoms"]:
-    unique, inverse = np.unique(residue_names, return_inverse=True)
-    known = np.array([is_polymer_residue(name) for name in unique], bool)[inverse]
-    has = [np.isin(index, index[atom_names == name]) for name in ("N", "CA", "C")]
-    return known | np.logical_and.reduce(has)
-
-
-def _complete_elements(
-    symbols: np.ndarray,
-    names: np.ndarray,
-    residues: np.ndarray,
-    index: Int[np.ndarray, " atoms"],
-) -> np.ndarray:
+def _complete_elements(structure: Structure) -> np.ndarray:
     """Elements with the missing and the impossible ones guessed from the atom names."""
-    organic = _in_polymer(names, residues, index)
-    single = np.bincount(index, minlength=1)[index] == 1
-    out = symbols.astype("U2")
-    unknown = ~np.isin(out, list(ELEMENTS)) & (out != UNKNOWN_ELEMENT)
+    out, organic = structure.elements.astype("U2"), structure.is_polymer
+    single = np.bincount(structure.residue_index)[structure.residue_index] == 1
+    unknown = ~np.isin(out, [*ELEMENTS, UNKNOWN_ELEMENT])
     for i in np.flatnonzero(unknown | (organic & ~np.isin(out, list(POLYMER_ELEMENTS)))):
-        letters = names[i].upper().rstrip("0123456789+-")
-        alone = bool(single[i]) and residues[i].upper().startswith(letters)
-        out[i] = guess_element(str(names[i]), organic=bool(organic[i]), alone=alone)
+        name, residue = str(structure.atom_names[i]), str(structure.residue_names[i])
+        alone = bool(single[i]) and residue.upper().startswith(name.upper().rstrip("0123456789+-"))
+        out[i] = guess_element(name, organic=bool(organic[i]), alone=alone)
     return out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,8 +104,12 @@ def _atoms_of(path: Path) -> Structure:
 
 
 def _own(path: Path, frame: int) -> Structure:
-    with _reading(path):
+    try:
         return _OWN_READERS[_suffix(path)](path, frame)
+    except InputError:
+        raise
+    except (OSError, EOFError, zlib.error) as err:
+        raise InputError(_unreadable(path, err)) from err
 
 
 def _trajectory_coords(
@@ -132,10 +137,18 @@ def _trajectory_coords(
 def _count_frames(path: Path) -> int | None:
     """Number of frames, where the format tells it without reading them all."""
     try:
-        with mdtraj.open(str(path)) as stream:
+        with _quiet(), mdtraj.open(str(path)) as stream:
             return len(stream)
     except Exception:
         return None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep mdtraj's advice on faster libraries and guessed cells from the user."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _bare_topology(n_atoms: int) -> mdtraj.Topology:
@@ -149,10 +162,9 @@ def _bare_topology(n_atoms: int) -> mdtraj.Topology:
 
 @contextmanager
 def _reading(path: Path, n_atoms: int | None = None) -> Iterator[None]:
-    """Turn whatever a reader raises into one sentence about the file."""
+    """Turn whatever mdtraj raises, which may be anything, into one sentence about the file."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _quiet():
             yield
     except InputError:
         raise
@@ -160,10 +172,7 @@ def _reading(path: Path, n_atoms: int | None = None) -> Iterator[None]:
         other = re.search(r"You supplied +\(\d+, (\d+), 3\)", str(err))
         if other and n_atoms is not None:
             raise InputError(_mismatch(path, int(other[1]), n_atoms)) from err
-        reason = " ".join(str(err).split()) or type(err).__name__
-        raise InputError(
-            f"{path} could not be read; it may be damaged or of another format ({reason[:200]})"
-        ) from err
+        raise InputError(_unreadable(path, err)) from err
 
 
 def _checked(path: str | Path) -> Path:
@@ -181,6 +190,11 @@ def _suffix(path: Path) -> str:
     """Ending of a file name in lower case, with what precedes a ``.gz``."""
     endings = [ending.lower() for ending in path.suffixes[-2:]]
     return "".join(endings) if endings[-1:] == [".gz"] else "".join(endings[-1:])
+
+
+def _unreadable(path: Path, err: Exception) -> str:
+    reason = " ".join(str(err).split()) or type(err).__name__
+    return f"{path} could not be read; it may be damaged or of another format ({reason[:200]})"
 
 
 def _mismatch(path: Path, n_coords: int, n_atoms: int) -> str:

@@ -124,10 +124,9 @@ def test_points_and_directions_come_back(name):
     points = np.random.default_rng(2).normal(0, 30, (40, 3))
     np.testing.assert_allclose(frame.to_input(frame.to_canonical(points)), points, atol=1e-10)
     np.testing.assert_allclose(frame.to_canonical(frame.to_input(points)), points, atol=1e-10)
-    tips = frame.to_input(points + [1.0, 2.0, 3.0]) - frame.to_input(points)
-    np.testing.assert_allclose(
-        frame.vectors_to_input(np.tile([1.0, 2.0, 3.0], (40, 1))), tips, atol=1e-10
-    )
+    step = np.array([1.0, 2.0, 3.0])
+    tips = frame.to_input(points + step) - frame.to_input(points)
+    np.testing.assert_allclose(frame.vectors_to_input(np.tile(step, (40, 1))), tips, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", SETS)

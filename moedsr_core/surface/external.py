@@ -138,7 +138,7 @@ def _obj_corners(text: str) -> Float[np.ndarray, "corners 3"]:
     return np.array(rows, np.float64).reshape(-1, 3)
 
 
-def _merged(corners: Float[np.ndarray, "corners 3"], origin: np.ndarray) -> Mesh:
+def _merged(corners: Float[np.ndarray, "corners 3"], origin: Float[np.ndarray, " 3"]) -> Mesh:
     """Mesh of a triangle soup: equal corners become one vertex, flat triangles go."""
     unique, index = np.unique(corners, axis=0, return_inverse=True)
     faces = _evenly_wound(unique, _without_flat(index.reshape(-1, 3)))
