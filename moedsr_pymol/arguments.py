@@ -1,0 +1,58 @@
+"""Arguments of typed commands, which arrive as text."""
+
+from __future__ import annotations
+
+import math
+
+from .errors import UserError
+
+FRAMES_RANGE = (1, 10_000)
+SPACING_RANGE = (0.1, 5.0)
+SEED_RANGE = (0, 2**63 - 1)
+
+
+def whole_number(name: str, value: object, low: int, high: int) -> int:
+    """Cast to int within ``low`` … ``high``.
+
+    Raises:
+        UserError: If it is not such a number.
+    """
+    try:
+        number = int(str(value).strip())
+    except ValueError:
+        number = low - 1
+    if not low <= number <= high:
+        raise UserError(f"{name} must be a whole number from {low} to {high}, got '{value}'")
+    return number
+
+
+def real_number(name: str, value: object, low: float, high: float) -> float:
+    """Cast to float within ``low`` … ``high``.
+
+    Raises:
+        UserError: If it is not such a number.
+    """
+    try:
+        number = float(str(value).strip())
+    except ValueError:
+        number = math.nan
+    if not low <= number <= high:
+        raise UserError(f"{name} must be a number from {low:g} to {high:g}, got '{value}'")
+    return number
+
+
+def choice(name: str, value: object, choices: tuple[str, ...]) -> str:
+    """Take one of several words.
+
+    Raises:
+        UserError: If it is another word.
+    """
+    word = str(value).strip().lower()
+    if word not in choices:
+        raise UserError(f"{name} must be one of {', '.join(choices)}, got '{value}'")
+    return word
+
+
+def given(value: object) -> bool:
+    """Whether an optional argument was given."""
+    return value is not None and str(value).strip() != ""

@@ -1,0 +1,200 @@
+"""The atoms of a selection, and where PyMOL draws them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .errors import UserError
+
+MAX_ATOMS = 50_000
+"""Largest polymer that is sent; a surface of so many atoms is a million triangles."""
+_FIELDS = "(x, y, z, elem, name, resn, resi, chain, segi, alt, q)"
+
+
+@dataclass(frozen=True)
+class Atoms:
+    """Polymer atoms of one state of one object.
+
+    Attributes:
+        object_name: The object they belong to.
+        state: Its state, from 1.
+        coords: Positions as stored, before the object's matrix [Å], (atoms, 3).
+        elements: Element symbols in capitals.
+        atom_names: Atom names.
+        residue_names: Residue name of every atom.
+        residue_ids: Residue number and insertion code of every atom.
+        chain_ids: Chain of every atom; segment where there is no chain.
+        residue_index: Residue of every atom, from 0.
+        history: Matrix that had been applied to the coordinates, (4, 4).
+    """
+
+    object_name: str
+    state: int
+    coords: np.ndarray
+    elements: np.ndarray
+    atom_names: np.ndarray
+    residue_names: np.ndarray
+    residue_ids: np.ndarray
+    chain_ids: np.ndarray
+    residue_index: np.ndarray
+    history: np.ndarray
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What the backend is sent."""
+        names = (
+            "coords", "elements", "atom_names", "residue_names", "residue_ids", "chain_ids",
+            "residue_index",
+        )  # fmt: skip
+        return {name: getattr(self, name) for name in names}
+
+
+def polymer_atoms(selection: str, state: int, _self: Any) -> Atoms:
+    """Read the polymer of a selection, one conformer of each residue.
+
+    Args:
+        selection: A PyMOL selection within one object.
+        state: State of the object from 1; -1 is the one shown.
+
+    Raises:
+        UserError: If there is no such selection, object, state or polymer, or too much of it.
+    """
+    name = single_object(selection, _self)
+    state = object_state(name, state, _self)
+    rows: list[tuple] = []
+    polymer = f"({selection}) and ({name}) and polymer"
+    _self.iterate_state(state, polymer, f"rows.append({_FIELDS})", space={"rows": rows})
+    if not rows:
+        raise UserError(
+            f"'{selection}' holds no protein or nucleic acid in state {state}; select a polymer"
+        )
+    if len(rows) > MAX_ATOMS:
+        raise UserError(
+            f"'{selection}' holds {len(rows):,} polymer atoms, at most {MAX_ATOMS:,} are "
+            "predicted at once; select fewer chains"
+        )
+    return _atoms(_one_conformer(rows), name, state, _self)
+
+
+def single_object(selection: str, _self: Any) -> str:
+    """Name of the object that a selection lies in.
+
+    Raises:
+        UserError: If the selection is unknown, empty, or spans several objects.
+    """
+    try:
+        names = _self.get_object_list(f"({selection})")
+    except Exception as error:  # PyMOL raises different types from version to version
+        raise UserError(
+            f"'{selection}' is neither an object nor a selection; type 'get_names' for those there "
+            "are"
+        ) from error
+    if not names:
+        raise UserError(f"'{selection}' holds no atoms; select part of a molecule")
+    if len(names) > 1:
+        raise UserError(
+            f"'{selection}' spans {len(names)} objects ({', '.join(names[:4])}), but a surface "
+            f"follows one; select within one object, as in '{names[0]} and polymer'"
+        )
+    return names[0]
+
+
+def object_state(name: str, state: int, _self: Any) -> int:
+    """State of an object, from 1; -1 asks for the one shown.
+
+    Raises:
+        UserError: If it has no such state.
+    """
+    count = _self.count_states(name)
+    if state == -1:
+        return min(max(_self.get_object_state(name), 1), count)
+    if not 1 <= state <= count:
+        raise UserError(
+            f"state must be -1 (the one shown) or from 1 to {count} for '{name}', got {state}"
+        )
+    return state
+
+
+def _one_conformer(rows: list[tuple]) -> list[tuple]:
+    """Of alternate locations keep each residue's best occupied one; ties go to the first letter."""
+    weight: dict[tuple, dict[str, float]] = {}
+    for *_, resi, chain, segi, alt, occupancy in rows:
+        if alt:
+            letters = weight.setdefault((segi, chain, resi), {})
+            letters[alt] = letters.get(alt, 0.0) + occupancy
+    best = {
+        residue: min(letters, key=lambda alt: (-letters[alt], alt))
+        for residue, letters in weight.items()
+    }
+    return [row for row in rows if not row[9] or row[9] == best[row[8], row[7], row[6]]]
+
+
+def _atoms(rows: list[tuple], name: str, state: int, _self: Any) -> Atoms:
+    coords = np.array([row[:3] for row in rows], np.float64)
+    if not np.isfinite(coords).all():
+        raise UserError(f"'{name}' holds coordinates that are no numbers; check the structure")
+    text = [np.array([str(row[k]).strip() for row in rows], np.str_) for k in range(3, 9)]
+    elements, atom_names, residue_names, residue_ids, chains, segments = text
+    residues = [(row[8], row[7], row[6]) for row in rows]
+    first = [k == 0 or residues[k] != residues[k - 1] for k in range(len(rows))]
+    return Atoms(
+        object_name=name,
+        state=state,
+        coords=coords,
+        elements=np.char.upper(elements),
+        atom_names=atom_names,
+        residue_names=residue_names,
+        residue_ids=residue_ids,
+        chain_ids=np.where(chains == "", segments, chains),
+        residue_index=np.cumsum(first) - 1,
+        history=_state_matrix(name, state, _self),
+    )
+
+
+def placement(atoms: Atoms, _self: Any) -> np.ndarray:
+    """Matrix that carries ``atoms.coords`` to where PyMOL draws them now, (4, 4).
+
+    An object is drawn at ``T · x``, with T its TTT matrix and x its stored coordinates, unless
+    ``matrix_mode`` is 1 or 2: then at ``T · S · x`` with S its state's matrix. In mode 0, S is
+    the history of what has been applied to x already (``align``, ``transform_object``), so a
+    change of S since the atoms were read is a move to follow.
+    """
+    name = atoms.object_name
+    if name not in _self.get_names("objects"):
+        return np.eye(4)
+    matrix = _ttt_matrix(_self.get_object_ttt(name))
+    state = _state_matrix(name, min(atoms.state, max(_self.count_states(name), 1)), _self)
+    if _matrix_mode(name, _self) > 0:
+        return matrix @ state
+    return matrix @ state @ np.linalg.inv(atoms.history)
+
+
+def place(name: str, matrix: np.ndarray, _self: Any) -> None:
+    """Draw an object where ``matrix`` carries it."""
+    _self.set_object_ttt(name, [float(value) for value in np.asarray(matrix).ravel()])
+
+
+def object_matrix(name: str, _self: Any) -> np.ndarray:
+    """Matrix that an object without state matrices is drawn with, (4, 4)."""
+    return _ttt_matrix(_self.get_object_ttt(name))
+
+
+def _ttt_matrix(ttt: Any) -> np.ndarray:
+    """Plain matrix of PyMOL's TTT: its last row is a shift before the rotation."""
+    if ttt is None:
+        return np.eye(4)
+    matrix = np.array(ttt, np.float64).reshape(4, 4)
+    matrix[:3, 3] += matrix[:3, :3] @ matrix[3, :3]
+    matrix[3] = 0.0, 0.0, 0.0, 1.0
+    return matrix
+
+
+def _state_matrix(name: str, state: int, _self: Any) -> np.ndarray:
+    matrix = _self.get_object_matrix(name, state, incl_ttt=0)
+    return np.eye(4) if matrix is None else np.array(matrix, np.float64).reshape(4, 4)
+
+
+def _matrix_mode(name: str, _self: Any) -> int:
+    return int(_self.get_setting_int("matrix_mode", name))

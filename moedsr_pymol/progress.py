@@ -1,0 +1,60 @@
+"""What a running prediction says: one line, now and then."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+EVERY_S = 5.0
+"""Time between lines that say nothing new but the count [s]."""
+
+
+class Progress:
+    """Lines about one job.
+
+    Args:
+        name: The object being made.
+        quiet: Whether to say nothing.
+    """
+
+    def __init__(self, name: str, quiet: bool) -> None:
+        self.line = ""
+        self._name, self._quiet = name, quiet
+        self._stage, self._said = "", 0.0
+        self._begin = time.monotonic()
+
+    def update(self, fields: dict[str, Any]) -> None:
+        """Take a progress record; say it if the stage is new or some time has passed."""
+        stage, now = str(fields.get("stage")), time.monotonic()
+        self.line = _sentence(stage, fields)
+        if stage != self._stage or now - self._said >= EVERY_S:
+            self._stage, self._said = stage, now
+            self.say(self.line)
+
+    def end(self, state: str, name: str, frames: int) -> None:
+        """Say how it ended."""
+        seconds = time.monotonic() - self._begin
+        kept = f"{frames} frame{'' if frames == 1 else 's'}"
+        if state == "done":
+            self.say(f"{kept} in {seconds:.1f} s; press play" if frames > 1 else "surface loaded")
+        elif state == "cancelled":
+            self.say(
+                f"cancelled; the {kept} that were finished are kept" if frames else "cancelled"
+            )
+
+    def say(self, text: str) -> None:
+        """Write one line, unless quiet."""
+        if not self._quiet:
+            sys.stdout.write(f" moedsr: {self._name}: {text}\n")
+            sys.stdout.flush()
+
+
+def _sentence(stage: str, fields: dict[str, Any]) -> str:
+    done, frames, left = (fields.get(key) for key in ("frames_done", "frames", "seconds_left"))
+    text = stage
+    if isinstance(frames, int) and isinstance(done, int) and done:
+        text += f", frame {done} of {frames}"
+    if isinstance(left, (int, float)):
+        text += f", {left:.0f} s left" if left < 120 else f", {left / 60:.0f} min left"
+    return text

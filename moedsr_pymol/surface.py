@@ -1,0 +1,125 @@
+"""A surface that PyMOL shows: its frames, what is known of its points, and its colours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .atoms import Atoms, place, placement
+from .cgo import Layout, load_state
+from .coloring import Coloring
+from .errors import BackendError
+from .nearest import nearest
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The surface at one time.
+
+    Attributes:
+        vertices: Positions in the molecule's stored coordinates [Å], float32 (n, 3).
+        normals: Outward unit normals, float32 (n, 3).
+        faces: Vertex indices of each triangle, int32 (m, 3); shared between frames.
+        displacement: Signed distance from the first surface, positive outward [Å], (n,).
+        layout: How a state of these faces is written; shared between frames.
+    """
+
+    vertices: np.ndarray
+    normals: np.ndarray
+    faces: np.ndarray
+    displacement: np.ndarray
+    layout: Layout
+
+    @classmethod
+    def read(cls, arrays: dict[str, np.ndarray], last: Frame | None) -> Frame:
+        """Check a frame record; faces it leaves out are the last frame's.
+
+        Raises:
+            BackendError: If it does not describe a mesh.
+        """
+        try:
+            vertices = np.asarray(arrays["vertices"], np.float32)
+            normals = np.asarray(arrays["normals"], np.float32)
+            displacement = np.asarray(arrays["displacement"], np.float32)
+            faces = arrays["faces"] if "faces" in arrays or last is None else last.faces
+        except (KeyError, ValueError) as error:
+            raise BackendError("the backend sent a frame without a mesh; restart it") from error
+        fits = vertices.shape == normals.shape == (len(displacement), 3) and len(faces)
+        if not fits or faces.ndim != 2 or faces.min() < 0 or faces.max() >= len(vertices):
+            raise BackendError("the backend sent a frame that is no mesh; restart it")
+        if not np.isfinite(vertices).all() or not np.isfinite(normals).all():
+            raise BackendError("the backend sent a frame with numbers missing; restart it")
+        same = last is not None and faces is last.faces
+        layout = last.layout if same and last is not None else Layout.of(faces)
+        return cls(vertices, normals, faces, displacement, layout)
+
+
+@dataclass
+class Surface:
+    """Everything that is known of one surface object.
+
+    Attributes:
+        name: Its object in PyMOL.
+        atoms: The molecule it was computed of.
+        coloring: How it is coloured.
+        planned: Frames that were asked for.
+        frames: One per state, in order.
+        attributes: Values at each point of the first frame: ``atom``, ``expert``,
+            ``fluctuation`` [Å], ``mean_displacement`` [Å], as far as they have come.
+        summary: What the backend said at the end.
+    """
+
+    name: str
+    atoms: Atoms
+    coloring: Coloring
+    planned: int = 1
+    frames: list[Frame] = field(default_factory=list)
+    attributes: dict[str, np.ndarray] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+    _shown: dict[int, tuple] = field(default_factory=dict)
+    _nearest: dict[int, np.ndarray] = field(default_factory=dict)
+
+    def add_attributes(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take values at the points of the first frame.
+
+        Raises:
+            BackendError: If they belong to other points.
+        """
+        count = len(self.frames[0].vertices) if self.frames else 0
+        if any(len(values) != count for values in arrays.values()):
+            raise BackendError(
+                "the backend sent values of other points than the mesh's; restart it"
+            )
+        if "atom" in arrays and not 0 <= arrays["atom"].min() <= arrays["atom"].max() < len(
+            self.atoms.coords
+        ):
+            raise BackendError("the backend named atoms that it was not sent; restart it")
+        self.attributes.update(arrays)
+
+    def at_vertices(self, name: str, k: int) -> np.ndarray | None:
+        """One attribute at the vertices of frame ``k``, from the nearest first-frame point."""
+        values = self.attributes.get(name)
+        first, frame = self.frames[0], self.frames[k]
+        if values is None or frame.faces is first.faces:
+            return values
+        if k not in self._nearest:
+            self._nearest[k] = nearest(frame.vertices, first.vertices)
+        return values[self._nearest[k]]
+
+    def show(self, k: int, _self: Any) -> None:
+        """Load frame ``k`` as a state, in the present colours."""
+        frame, key = self.frames[k], self.coloring.key(self)
+        colors = self.coloring.colors(self, k, _self)
+        load_state(
+            frame.layout.floats(frame.vertices, frame.normals, colors), self.name, k + 1, _self
+        )
+        if not self._shown:
+            place(self.name, placement(self.atoms, _self), _self)
+        self._shown[k] = key
+
+    def outdated(self) -> list[int]:
+        """Frames that are not shown, or in colours that no longer hold."""
+        key = self.coloring.key(self)
+        return [k for k in range(len(self.frames)) if self._shown.get(k) != key]
