@@ -7,6 +7,7 @@ equilibrium trajectory, so frames before the reference serve as well as frames a
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from moedsr_core.data.ensemble import Ensemble, superpose
+from moedsr_core.data.ensemble import Ensemble, load_ensemble, superpose
 from moedsr_core.errors import InputError
 from moedsr_core.frame import canonical_frame
 from moedsr_core.structure import Structure
@@ -87,9 +88,9 @@ class MotionSample:
 class SampleConfig:
     """How an ensemble is turned into samples."""
 
-    n_frames: int = 20
+    n_frames: int = 30
     """Frames of each trajectory whose surfaces are measured."""
-    n_references: int = 4
+    n_references: int = 10
     """How many of those frames serve as the input structure."""
     n_points: int = 12000
     """Points around each reference surface."""
@@ -175,22 +176,35 @@ def _carry(
 
 
 def prepare_samples(
-    ensembles: dict[str, Ensemble], folder: Path, config: SampleConfig
-) -> dict[str, list[Path]]:
-    """Measure ensembles that are not yet in ``folder``; returns the files of each."""
+    topology: Path,
+    trajectory: Path,
+    folder: Path,
+    config: SampleConfig,
+    *,
+    name: str,
+    spacing_ps: float | None = None,
+) -> list[Path]:
+    """Measure a trajectory, unless its samples are in ``folder`` already; returns their files.
+
+    Raises:
+        InputError: If the trajectory cannot be used, or the folder's samples were measured with
+            another configuration.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    files = {}
-    for name, ensemble in ensembles.items():
-        paths = sorted(folder.glob(f"{name}-*.npz"))
-        if not paths:
-            samples = motion_samples(ensemble, config)
-            paths = [folder / f"{sample.name}.npz" for sample in samples]
-            for sample, path in zip(samples, paths, strict=True):
-                sample.save(path)
-        files[name] = paths
-    return files
-
-
-def describe(config: SampleConfig) -> dict[str, int]:
-    """The configuration as plain numbers, for a run's record."""
-    return asdict(config)
+    record = folder / f"{name}.json"
+    wanted = {**asdict(config), "spacing_ps": spacing_ps}
+    if record.exists():
+        known = json.loads(record.read_text(encoding="utf-8"))
+        if known["config"] != wanted:
+            raise InputError(
+                f"{folder} holds samples of {name} measured with {known['config']}, not "
+                f"{wanted}; give another folder or remove them"
+            )
+        return [folder / file for file in known["files"]]
+    ensemble = load_ensemble(topology, trajectory, name=name, spacing_ps=spacing_ps)
+    samples = motion_samples(ensemble, config)
+    files = [f"{sample.name}.npz" for sample in samples]
+    for sample, file in zip(samples, files, strict=True):
+        sample.save(folder / file)
+    record.write_text(json.dumps({"config": wanted, "files": files}), encoding="utf-8")
+    return [folder / file for file in files]

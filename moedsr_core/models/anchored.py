@@ -60,7 +60,7 @@ class AnchoredConfig:
     """Hidden units of an expert."""
     depth: int = 3
     """Hidden layers of an expert."""
-    local_channels: int = 64
+    local_channels: int = 48
     """Features gathered from the atoms around a point."""
     neighbours: int = 16
     """Atoms around a point."""
@@ -113,7 +113,7 @@ class AnchoredMoEDSR(SurfaceModel):
         self.local = LocalEncoder(config.local_channels, config.neighbours, config.reach)
         self.point_features = nn.Linear(self.router.channels, 16)
         inputs = (
-            config.phi_sh + config.router.phi_p + 16 + config.local_channels
+            config.phi_sh + config.router.phi_p + 16 + 2 * config.local_channels
             + len(_START_CENTERS) + 1
         )  # fmt: skip
         self.experts = nn.ModuleList(

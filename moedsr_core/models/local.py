@@ -21,6 +21,9 @@ from moedsr_core.models.elastic_network import network_fluctuation
 from moedsr_core.models.router.surface_graph import cutoff_envelope
 
 _DEPTHS = 8
+_RESIDUE_CENTERS = tuple(0.8 * k for k in range(1, 17))
+_RESIDUE_REACH = 14.0
+"""How far a point looks for side chains [Å]."""
 _CONTACT_RADII = (5.0, 8.0, 12.0)
 """Radii within which each atom's neighbours are counted [Å]."""
 _CONTACT_MEANS, _CONTACT_SPREADS = (2.9, 3.9, 4.9), (0.35, 0.45, 0.5)
@@ -117,11 +120,52 @@ class ContinuousFilter(nn.Module):
         return (features[around.index] * weight).sum(dim=1)
 
 
+class ResidueGather(nn.Module):
+    """What the residues near a point could do there, whose side chains may reach or leave it.
+
+    Each residue counts by its kind, its surroundings, and the distances of the point to its Cα
+    and to the middle of its side chain.
+    """
+
+    def __init__(self, channels: int, neighbours: int) -> None:
+        super().__init__()
+        self.neighbours = neighbours
+        self.filter = _mlp(2 * len(_RESIDUE_CENTERS), channels, channels)
+        self.register_buffer("centers", torch.tensor(_RESIDUE_CENTERS))
+
+    def forward(
+        self,
+        x: Float[Tensor, "n 3"],
+        protein: ProteinInput,
+        features: Float[Tensor, "residues channels"],
+    ) -> Float[Tensor, "n channels"]:
+        """Gather residues' features at points of the canonical pose [Å]."""
+        anchors, tips = protein.residue_positions, side_chain_middles(protein)
+        k = min(self.neighbours, len(anchors))
+        index = nearest_atoms(x, tips, k)
+        basis = []
+        for positions in (anchors, tips):
+            distance = ((x[:, None] - positions[index]).square().sum(dim=-1) + 1e-8).sqrt()
+            basis.append(torch.exp(-0.5 * (distance[..., None] - self.centers).square()))
+        fade = cutoff_envelope(distance / _RESIDUE_REACH)[..., None]
+        return (features[index] * self.filter(torch.cat(basis, dim=-1)) * fade).sum(dim=1)
+
+
+def side_chain_middles(protein: ProteinInput) -> Float[Tensor, "residues 3"]:
+    """Centroid of each residue's side chain [Å]; its Cα where it has none."""
+    side = protein.atom_depths >= 2
+    residues = protein.atom_residues[side]
+    total = torch.zeros_like(protein.residue_positions)
+    total = total.index_add(0, residues, protein.atom_positions[side])
+    counts = torch.bincount(residues, minlength=len(total))[:, None]
+    return torch.where(counts > 0, total / counts.clamp_min(1), protein.residue_positions)
+
+
 class LocalEncoder(nn.Module):
-    """Features of any point from the atoms around it.
+    """Features of any point from the atoms and residues around it.
 
     Atoms start from their descriptors and residue kind, hear their neighbours in two rounds, and
-    are gathered at the point.
+    are gathered at the point, together with the means over the residues near it.
     """
 
     def __init__(self, channels: int, neighbours: int, reach: float) -> None:
@@ -132,6 +176,7 @@ class LocalEncoder(nn.Module):
         self.rounds = nn.ModuleList(ContinuousFilter(channels) for _ in range(2))
         self.updates = nn.ModuleList(_mlp(channels, channels, channels) for _ in range(2))
         self.gather = ContinuousFilter(channels)
+        self.residues = ResidueGather(channels, neighbours)
         self._known: WeakKeyDictionary[ProteinInput, tuple[Tensor, Neighbourhood]]
         self._known = WeakKeyDictionary()
 
@@ -153,9 +198,13 @@ class LocalEncoder(nn.Module):
         x: Float[Tensor, "n 3"],
         protein: ProteinInput,
         atoms: Float[Tensor, "atoms channels"],
-    ) -> Float[Tensor, "n channels"]:
-        """Features at points of the canonical pose [Å]."""
-        return self.gather(neighbourhood(x, protein, self.neighbours, self.reach), atoms)
+    ) -> Float[Tensor, "n features"]:
+        """Features at points of the canonical pose [Å], twice as many as the atoms have."""
+        near = self.gather(neighbourhood(x, protein, self.neighbours, self.reach), atoms)
+        total = torch.zeros_like(atoms[: len(protein.residue_positions)])
+        total = total.index_add(0, protein.atom_residues, atoms)
+        counts = torch.bincount(protein.atom_residues, minlength=len(total))[:, None]
+        return torch.cat([near, self.residues(x, protein, total / counts)], dim=1)
 
 
 def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:

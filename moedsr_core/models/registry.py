@@ -180,4 +180,3 @@ def _read_info(folder: Path) -> tuple[ModelInfo, dict[str, Any]]:
             f"{sorted(ARCHITECTURES)}"
         )
     return info, data
-

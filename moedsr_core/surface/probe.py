@@ -234,5 +234,3 @@ def ball_gap(
         distance, _ = cKDTree(centers[radii == radius]).query(x, workers=-1)
         gap = np.minimum(gap, distance - radius)
     return gap
-
-

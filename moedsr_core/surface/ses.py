@@ -59,7 +59,7 @@ class SolventExcludedSurface:
         self._tree = cKDTree(self._boundary.points)
 
     @property
-    def bounds(self) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]:
+    def bounds(self) -> tuple[Float[np.ndarray, 3], Float[np.ndarray, 3]]:
         """Lower and upper corner of a box that holds the surface [Å]."""
         r = self.radii[:, None]
         return (self.centers - r).min(axis=0), (self.centers + r).max(axis=0)
@@ -122,9 +122,9 @@ class SolventExcludedSurface:
         return around / np.bincount(faces.ravel(), minlength=len(vertices))
 
     def _band_grid(
-        self, origin: Float[np.ndarray, "3"], shape: tuple[int, ...], spacing: float
+        self, origin: Float[np.ndarray, 3], shape: tuple[int, ...], spacing: float
     ) -> Float[np.ndarray, "nx ny nz"]:
-        """Signed distances on a grid, exact near the surface and of the right sign elsewhere [Å]."""
+        """Signed distances on a grid [Å], exact near the surface, of the right sign elsewhere."""
         coarse_shape = [-(-n // _COARSENING) for n in shape]
         middle = (_COARSENING - 1) / 2.0
         coarse = _grid_points(coarse_shape) * _COARSENING + middle

@@ -1,4 +1,4 @@
-"""What `moedsr-anchored` is trained on: signed distances of later frames, near the first surface."""
+"""What `moedsr-anchored` learns: signed distances of later frames near the first surface."""
 
 from __future__ import annotations
 

@@ -1,0 +1,52 @@
+"""Which trajectories are for training, validation and test: one JSON file, whole proteins only."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from moedsr_core.data.ensemble import Ensemble, load_ensemble
+from moedsr_core.errors import InputError
+
+PARTS = ("train", "validation", "test")
+
+
+def read_split(path: str | Path) -> dict[str, list[dict]]:
+    """Entries of each part: ``name`` and, where the files carry no time stamps, ``spacing_ps``.
+
+    Raises:
+        InputError: If the file is not such a list, or a name stands in two parts.
+    """
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+        split = {part: list(data[part]) for part in PARTS}
+        names = [entry["name"] for part in PARTS for entry in split[part]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is not a split file with {PARTS} ({error})") from error
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f"{path} puts {twice} into more than one place; each protein goes to one")
+    return split
+
+
+def load_part(
+    split: dict[str, list[dict]], part: str, data_folder: str | Path, **options: int
+) -> dict[str, Ensemble]:
+    """Trajectories of one part, laid out as NAME/top.pdb and NAME/traj.xtc under a folder.
+
+    Args:
+        split: From :func:`read_split`.
+        part: ``train``, ``validation`` or ``test``.
+        data_folder: Where the folders lie.
+        options: Passed to :func:`load_ensemble`.
+    """
+    if part not in PARTS:
+        raise InputError(f"unknown part {part!r}; choose from {list(PARTS)}")
+    ensembles = {}
+    for entry in split[part]:
+        folder = Path(data_folder) / entry["name"]
+        ensembles[entry["name"]] = load_ensemble(
+            folder / "top.pdb", folder / "traj.xtc",
+            name=entry["name"], spacing_ps=entry.get("spacing_ps"), **options,
+        )  # fmt: skip
+    return ensembles
