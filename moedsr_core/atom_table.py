@@ -246,11 +246,7 @@ def _one_conformer(site: list[AtomRow]) -> list[AtomRow]:
         if own and not own & names:
             letters.add(letter)
             names |= own
-    return [
-        row
-        for row in site
-        if row.residue == residue and (row.name not in lettered or row.altloc in letters)
-    ]
+    return [row for row in site if row.name not in lettered or row.altloc in letters]
 
 
 def _occupancy(rows: list[AtomRow]) -> float:

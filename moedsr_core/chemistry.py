@@ -122,7 +122,7 @@ def guess_element(atom_name: str, *, organic: bool, alone: bool = False) -> str:
         return letters[:2]
     if letters[:1] in _SINGLE_LETTERS:
         return letters[:1]
-    return letters[:2] if letters[:2] in ELEMENTS and not organic else UNKNOWN_ELEMENT
+    return letters[:2] if letters[:2] in ELEMENTS else UNKNOWN_ELEMENT
 
 
 def residue_kind(names: np.ndarray) -> Int[np.ndarray, " n"]:

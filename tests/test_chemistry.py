@@ -96,6 +96,7 @@ def test_kinds_index_the_vocabulary_and_strangers_share_the_last():
         ("OP1", "O"),
         ("P", "P"),
         ("D", "D"),
+        ("ZN", "ZN"),
         ("", UNKNOWN_ELEMENT),
         ("MW", UNKNOWN_ELEMENT),
     ],
@@ -142,6 +143,10 @@ def test_an_atom_by_itself_is_an_ion(name, element):
 )
 def test_names_in_a_ligand_prefer_organic_elements_where_they_are_ambiguous(name, element):
     assert guess_element(name, organic=False) == element
+
+
+def test_a_lone_alpha_carbon_of_an_amino_acid_is_no_calcium():
+    assert guess_element("CA", organic=True, alone=True) == "C"
 
 
 def test_depth_counts_bonds_from_the_backbone():

@@ -37,7 +37,7 @@ def pymol():
 
 
 @pytest.mark.parametrize("at", [ODD, FAR])
-@pytest.mark.parametrize(("element", "radius"), [("C", 1.70), ("N", 1.55), ("K", 2.75)])
+@pytest.mark.parametrize(("element", "radius"), [("C", 1.70), ("N", 1.55), ("FE", 2.44)])
 def test_pymols_surface_of_one_atom_is_its_sphere_where_it_stands(pymol, at, element, radius):
     mesh = pymol_surface(one_atom(at, element), quality=1)
     distance = np.linalg.norm(mesh.vertices - at, axis=1)

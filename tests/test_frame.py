@@ -105,6 +105,15 @@ def test_rotation_is_proper_and_orthonormal(name):
     assert np.linalg.det(rotation) == pytest.approx(1, abs=1e-12)
 
 
+@pytest.mark.parametrize("name", ["C2", "C4"])
+def test_where_third_moments_vanish_the_atoms_order_points_along_the_axis(name):
+    x = canonical_frame(SETS[name]).to_canonical(SETS[name])
+    order = np.linspace(-1, 1, len(x)) @ x
+    vanishing = np.abs((x**3).sum(axis=0)) < 1e-6 * (np.abs(x) ** 3).sum(axis=0)
+    assert vanishing[:2].any()
+    assert (order[:2][vanishing[:2]] > -1e-6).all()
+
+
 def test_a_mirror_image_is_another_molecule():
     x = SETS["asymmetric"]
     y = x * [1, 1, -1]

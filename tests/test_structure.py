@@ -135,6 +135,12 @@ def test_frame_chooses_the_model(write):
     assert len(read_structure(path)) == 1
 
 
+@pytest.mark.parametrize("parting", ["END", "ENDMDL"])
+def test_models_may_be_parted_by_their_ends_alone(write, parting):
+    path = write([pdb_atom("CA"), parting, pdb_atom("CA", at=(5.0, 0.0, 0.0))])
+    assert [read_structure(path, frame=k).coords[0, 0] for k in range(2)] == [0.0, 5.0]
+
+
 def test_the_segment_stands_in_for_a_missing_chain(write):
     line = pdb_atom("CA", chain=" ")
     s = read_structure(write([line[:72] + "PROA" + line[76:]]))

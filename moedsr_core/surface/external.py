@@ -125,9 +125,6 @@ def _drawn(cmd: Any, structure: Structure, settings: dict[str, float]) -> tuple[
     for name, value in settings.items():
         cmd.set(name, value)
     cmd.load_model(model, "molecule", zoom=0)
-    radii = structure.radii.tolist()
-    cmd.alter("molecule", "vdw = radii[int(resi) - 1]", space={"radii": radii, "int": int})
-    cmd.flag("ignore", "molecule", "clear")
     cmd.show_as("surface", "molecule")
     return cmd.get_mtl_obj()[1], float(cmd.get_view()[_VIEW_Z])
 
