@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -77,7 +78,7 @@ class ModelField:
 
 def on_device(protein: ProteinInput, device: torch.device) -> ProteinInput:
     """The same protein with its tensors on a device."""
-    tensors = {
+    tensors: dict[str, Any] = {
         f.name: value.to(device)
         for f in fields(protein)
         if isinstance(value := getattr(protein, f.name), Tensor)

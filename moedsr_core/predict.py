@@ -270,14 +270,12 @@ class Prediction:
         atoms = pose.to_canonical(self._atoms.coords)
         box = (atoms.min(axis=0) - BOX_MARGIN, atoms.max(axis=0) + BOX_MARGIN)
         extractor = LevelSetExtractor(field, box, self.options.spacing)
-        rows: dict[str, torch.Tensor] = {}
-        meshes = extractor.frames(self.times, self.options.mesh)
-        for t, mesh in zip(self.times, meshes, strict=True):
+        for mesh in extractor.frames(self.times, self.options.mesh):
+            vertices = mesh.vertices.astype(np.float64)
             if self._first is None:
-                self._first = mesh.vertices.astype(np.float64)
-                rows = field.prepare(self._first)
-            self._signal.append(field.values(rows, float(t)))
-            frame = _in_input_pose(mesh, extractor.sample(mesh.vertices, -1.0), pose)
+                self._first, start = vertices, extractor.keep()
+            self._signal.append(extractor.sample(self._first))
+            frame = _in_input_pose(mesh, start.sample(vertices)[0], pose)
             self._note(frame, field, extractor)
             yield frame
 

@@ -31,18 +31,26 @@ class BandValues:
         values: Value [Å] of every node, float32; where ``known`` is false only the sign holds,
             and the magnitude is a lower bound.
         known: Which nodes were evaluated at this time.
+        t: The time.
     """
 
     def __init__(self, store: NodeStore, level: float) -> None:
         self.grid: Grid = store.grid
         self.values = np.zeros(self.grid.shape, np.float32)
         self.known = np.zeros(self.grid.shape, bool)
-        self._store, self._level, self._t = store, level, -1.0
+        self._wanted = np.zeros(self.grid.size, bool)
+        self._store, self._level, self.t = store, level, -1.0
 
     def start(self, t: float) -> None:
         """Begin a new time with nothing known."""
-        self._t = t
+        self.t = t
         self.known.fill(False)
+
+    def copy(self) -> BandValues:
+        """The same values, which stay when these move on to another time."""
+        twin = BandValues(self._store, self._level)
+        twin.t, twin.values, twin.known = self.t, self.values.copy(), self.known.copy()
+        return twin
 
     def ensure(self, nodes: Int[np.ndarray, " n"]) -> None:
         """Evaluate those of the distinct nodes that are not known."""
@@ -50,7 +58,7 @@ class BandValues:
         missing = nodes[~known[nodes]]
         if len(missing) == 0:
             return
-        new = self._store.values(missing, self._t) - np.float32(self._level)
+        new = self._store.values(missing, self.t) - np.float32(self._level)
         nudge = np.float32(_NUDGE * self.grid.spacing)
         values[missing] = np.where(np.abs(new) < nudge, nudge, new)
         known[missing] = True
@@ -73,7 +81,9 @@ class BandValues:
         )
         missing = corners[~self.known.reshape(-1)[corners]]
         if len(missing):
-            self.ensure(np.unique(missing))
+            self._wanted[missing] = True
+            self.ensure(np.flatnonzero(self._wanted))
+            self._wanted[missing] = False
         v = self.values.reshape(-1)[corners].reshape(2, 2, 2, -1)
         return _trilinear(v, f, self.grid.spacing)
 

@@ -43,7 +43,6 @@ class LevelSetExtractor:
         self.grid = Grid.around(box, spacing, config.stride)
         self._store = NodeStore(field, self.grid, config.store_mb)
         self._band = NarrowBand(self._store, level, config)
-        self._others: dict[float, BandValues] = {}
         self._times = 0
         self.remeshed = 0
 
@@ -81,15 +80,13 @@ class LevelSetExtractor:
             raise InputError(f"unknown mesh {mesh!r}; choose from {sorted(MESHERS)}")
         return MESHERS[mesh](self, times)
 
-    def sample(self, points: Float[np.ndarray, "n 3"], t: float) -> Float[np.ndarray, " n"]:
-        """Field minus level at points near earlier surfaces, between grid nodes at time t [Å].
+    def keep(self) -> BandValues:
+        """Values of the time meshed last, to be sampled when later times have been meshed."""
+        return self._band.field.copy()
 
-        Values of a time asked for here are kept, at five bytes a node.
-        """
-        if t not in self._others:
-            self._others[t] = BandValues(self._store, self._band.level)
-            self._others[t].start(t)
-        return self._others[t].sample(np.asarray(points, np.float64))[0]
+    def sample(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
+        """Field minus level [Å] at the time meshed last, interpolated between nodes."""
+        return self._band.field.sample(np.asarray(points, np.float64))[0]
 
     def _locate(self, t: float) -> None:
         self._band.locate(float(t))

@@ -13,7 +13,7 @@ from moedsr_core.errors import InputError
 Box = tuple[Any, Any]
 """Lower and upper corner [Å], each three numbers."""
 MAX_NODES = 2**27
-"""Largest grid searched, 512³ nodes: five bytes of scratch memory are kept per node and time."""
+"""Largest grid searched, 512³ nodes: a few bytes of scratch memory are kept per node."""
 
 
 class Field(Protocol):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.sparse import csr_matrix
@@ -17,6 +19,8 @@ _SETTLING = 5
 """Smoothing rounds for a new mesh; marching cubes leaves slivers."""
 _SMOOTHING = 0.3
 """Share of the way to the mean of its neighbours that a vertex slides per round."""
+_LEAST_SLOPE = 0.5
+"""Steps are no longer than with a field this steep."""
 _STRAY = 1.0
 """Largest residual of a vertex, in spacings, before the mesh is given up."""
 _COVER = 2
@@ -39,67 +43,87 @@ class Tracker:
         self._faces = mesh.faces
         self._neighbours = _neighbour_mean(mesh.faces, len(mesh.vertices))
         self._spacing = band.grid.spacing
-        x = mesh.vertices.astype(np.float64)
+        now = self._project(mesh.vertices.astype(np.float64), band)
         for _ in range(_SETTLING):
-            x, _ = self._slide(x, band)
-        self._settle(x)
-        self._spoilt_at_first = self._spoilt(x, self.mesh.normals)
+            now = self._slide(now, band)
+        self._settle(now.positions)
+        self._spoilt_at_first = self._spoilt(now)
 
     def follow(self, band: NarrowBand) -> bool:
         """Move to the level set the band holds now; False, and unmoved, if that spoils the mesh."""
-        x, residual = self._project(self.mesh.vertices.astype(np.float64), band)
-        if np.abs(residual).max() > _STRAY * self._spacing:
+        now = self._project(self.mesh.vertices.astype(np.float64), band)
+        if now.stray(self._spacing):
             return False
-        x, residual = self._slide(x, band)
-        if np.abs(residual).max() > _STRAY * self._spacing or not _covers(x, band):
+        now = self._slide(now, band)
+        if now.stray(self._spacing) or not _covers(now.positions, band):
             return False
-        _, gradient = band.field.sample(x)
-        if self._spoilt(x, gradient) > self._spoilt_at_first + _SPOILT:
+        if self._spoilt(now) > self._spoilt_at_first + _SPOILT:
             return False
-        self._settle(x)
+        self._settle(now.positions)
         return True
 
     def _settle(self, x: Float[np.ndarray, "v 3"]) -> None:
         vertices = x.astype(np.float32)
         self.mesh = Mesh(vertices, self._faces, vertex_normals(vertices, self._faces))
 
-    def _project(
-        self, x: Float[np.ndarray, "v 3"], band: NarrowBand
-    ) -> tuple[Float[np.ndarray, "v 3"], Float[np.ndarray, " v"]]:
-        """Newton steps along ∇f/|∇f|², none longer than a spacing, and the residual [Å]."""
+    def _project(self, x: Float[np.ndarray, "v 3"], band: NarrowBand) -> _Landed:
+        """Newton steps along ∇f/|∇f|², none longer than a spacing."""
         x = x.copy()
-        residual = np.zeros(len(x), np.float32)
+        residual, gradient = band.field.sample(x)
         moving = np.arange(len(x))
-        for step in range(_STEPS + 1):
-            residual[moving], gradient = band.field.sample(x[moving])
-            rest = np.abs(residual[moving]) <= _TOLERANCE * self._spacing
-            moving, gradient = moving[~rest], gradient[~rest]
-            if step == _STEPS or len(moving) == 0:
+        for _ in range(_STEPS):
+            moving = moving[np.abs(residual[moving]) > _TOLERANCE * self._spacing]
+            if len(moving) == 0:
                 break
-            slope = np.maximum(np.square(gradient).sum(axis=1), 0.25)
+            slope = np.maximum(np.square(gradient[moving]).sum(axis=1), _LEAST_SLOPE**2)
             length = residual[moving] / slope
             reach = np.abs(length) * np.sqrt(slope)
             length *= np.minimum(1.0, self._spacing / np.maximum(reach, 1e-9))
-            x[moving] -= length[:, None] * gradient
-        return x, residual
+            x[moving] -= length[:, None] * gradient[moving]
+            residual[moving], gradient[moving] = band.field.sample(x[moving])
+        return _Landed(x, residual, gradient)
 
-    def _slide(
-        self, x: Float[np.ndarray, "v 3"], band: NarrowBand
-    ) -> tuple[Float[np.ndarray, "v 3"], Float[np.ndarray, " v"]]:
+    def _slide(self, now: _Landed, band: NarrowBand) -> _Landed:
         """One round of Laplacian smoothing within the surface, then back onto it."""
-        normals = vertex_normals(x, self._faces)
+        x, normals = now.positions, now.normals
         pull = self._neighbours @ x - x
         pull -= (pull * normals).sum(axis=1, keepdims=True) * normals
         return self._project(x + _SMOOTHING * pull, band)
 
-    def _spoilt(self, x: Float[np.ndarray, "v 3"], outward: Float[np.ndarray, "v 3"]) -> float:
+    def _spoilt(self, now: _Landed) -> float:
         """Share of triangles that are slivers or face inwards."""
-        a, b, c = (x[self._faces[:, k]] for k in range(3))
-        area = np.cross(b - a, c - a)
-        facing = (area * outward[self._faces].sum(axis=1)).sum(axis=1) > 0
+        a, b, c = (now.positions[self._faces[:, k]] for k in range(3))
+        area = _cross(b - a, c - a)
+        outward = now.gradient[self._faces].sum(axis=1)
+        facing = (area * outward).sum(axis=1) > 0
         edges = sum(np.square(u - v).sum(axis=1) for u, v in ((a, b), (b, c), (c, a)))
-        quality = 2 * np.sqrt(3) * np.linalg.norm(area, axis=1) / np.maximum(edges, 1e-12)
-        return float(1 - (facing & (quality > _SLIVER)).mean())
+        size = np.sqrt(np.square(area).sum(axis=1))
+        good = facing & (2 * np.sqrt(3) * size > _SLIVER * edges)
+        return float(1 - good.mean())
+
+
+@dataclass(frozen=True)
+class _Landed:
+    """Where vertices came to rest, with what is left of the field there and its gradient."""
+
+    positions: Float[np.ndarray, "v 3"]
+    residual: Float[np.ndarray, " v"]
+    gradient: Float[np.ndarray, "v 3"]
+
+    @property
+    def normals(self) -> Float[np.ndarray, "v 3"]:
+        length = np.sqrt(np.square(self.gradient).sum(axis=1, keepdims=True))
+        return self.gradient / np.maximum(length, 1e-9)
+
+    def stray(self, spacing: float) -> bool:
+        """Whether a vertex stayed too far from the surface."""
+        return bool(np.abs(self.residual).max() > _STRAY * spacing)
+
+
+def _cross(u: Float[np.ndarray, "n 3"], v: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
+    """Cross products; faster than numpy's own for many short vectors."""
+    (a, b, c), (x, y, z) = u.T, v.T
+    return np.stack([b * z - c * y, c * x - a * z, a * y - b * x], axis=1)
 
 
 def _covers(x: Float[np.ndarray, "v 3"], band: NarrowBand) -> bool:
