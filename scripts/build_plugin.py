@@ -1,0 +1,80 @@
+"""Build the zip that PyMOL's plugin manager installs.
+
+The manifest is the one source of the plugin's facts: the comment lines at the top of the
+package, which PyMOL shows, are written from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "moedsr_pymol"))  # the package itself needs a running PyMOL
+
+from manifest import FILE_NAME, metadata_header  # noqa: E402
+
+TIMESTAMP = (1980, 1, 1, 0, 0, 0)
+"""Of every member, so that the same sources give the same archive."""
+
+
+def build(folder: Path) -> Path:
+    """Write ``NAME-VERSION.zip`` into a folder, in one step.
+
+    Returns:
+        The archive.
+    """
+    manifest = json.loads((ROOT / FILE_NAME).read_text(encoding="utf-8"))
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{manifest['package']}-{manifest['version']}.zip"
+    handle, temporary = tempfile.mkstemp(dir=folder, suffix=".tmp")
+    with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w") as archive:
+        for name, text in package_files(manifest).items():
+            member = zipfile.ZipInfo(f"{manifest['package']}/{name}", TIMESTAMP)
+            member.compress_type = zipfile.ZIP_DEFLATED
+            member.external_attr = 0o644 << 16
+            archive.writestr(member, text)
+    os.replace(temporary, target)
+    return target
+
+
+def package_files(manifest: dict) -> dict[str, str]:
+    """Text of every file of the package, its metadata lines and the manifest included."""
+    package = ROOT / manifest["package"]
+    files = {
+        path.relative_to(package).as_posix(): path.read_text(encoding="utf-8")
+        for path in sorted(package.rglob("*.py"))
+    }
+    files["__init__.py"] = with_header(files["__init__.py"], manifest)
+    files[FILE_NAME] = (ROOT / FILE_NAME).read_text(encoding="utf-8")
+    return files
+
+
+def with_header(source: str, manifest: dict) -> str:
+    """Put the manifest's metadata lines in the place of those that a file begins with."""
+    lines = source.splitlines(keepends=True)
+    while lines and lines[0].startswith("#"):
+        lines.pop(0)
+    return metadata_header(manifest) + "".join(lines)
+
+
+def main() -> None:
+    """Build into the folder given on the command line; renew the checkout's own header."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=ROOT / "dist", help="folder of the zip")
+    options = parser.parse_args()
+    manifest = json.loads((ROOT / FILE_NAME).read_text(encoding="utf-8"))
+    source = ROOT / manifest["package"] / "__init__.py"
+    text = source.read_text(encoding="utf-8")
+    if with_header(text, manifest) != text:
+        source.write_text(with_header(text, manifest), encoding="utf-8")
+    print(build(options.out))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,308 @@
+"""A stand-in for the backend that can also misbehave, and PyMOLs to try the plugin in.
+
+Run as a module it is a child process as the real server is; ``FAKE_BACKEND`` holds its
+behaviour as JSON.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+RINGS, SEGMENTS = 9, 12
+AMPLITUDE = 4.0
+"""How far the stand-in's ball grows beyond its first radius [Å]."""
+RADIUS = 10.0
+SEQUENCE = "ACDEFGHIKLMNPQRSTVWY"
+TESTS = Path(__file__).resolve().parent
+
+
+def ball(rings: int = RINGS, segments: int = SEGMENTS) -> tuple[np.ndarray, np.ndarray]:
+    """Closed unit sphere: vertices (n, 3) and faces (m, 3), counter-clockwise from outside."""
+    theta = np.linspace(0, np.pi, rings + 2)[1:-1]
+    phi = np.linspace(0, 2 * np.pi, segments, endpoint=False)
+    t, p = (a.ravel() for a in np.meshgrid(theta, phi, indexing="ij"))
+    vertices = np.stack([np.sin(t) * np.cos(p), np.sin(t) * np.sin(p), np.cos(t)], axis=1)
+    vertices = np.vstack([vertices, [[0, 0, 1], [0, 0, -1]]])
+    top, bottom = len(vertices) - 2, len(vertices) - 1
+    faces = []
+    for j in range(segments):
+        k = (j + 1) % segments
+        faces.append((top, j, k))
+        faces.append((bottom, (rings - 1) * segments + k, (rings - 1) * segments + j))
+        for i in range(rings - 1):
+            a, b, c, d = (r * segments + s for r in (i, i + 1) for s in (j, k))
+            faces += [(a, c, d), (a, d, b)]
+    return vertices, np.array(faces, np.int32)
+
+
+def displacement(k: int, frames: int) -> float:
+    """How far frame ``k`` of the stand-in has grown [Å]."""
+    return AMPLITUDE * k / max(frames - 1, 1)
+
+
+class FakeBackend:
+    """Answers as the protocol says, unless its behaviour says otherwise."""
+
+    def __init__(self, **behaviour: Any) -> None:
+        self.behaviour = behaviour
+        self.token = behaviour.get("token", "t" * 32)
+        self.jobs: dict[str, dict[str, Any]] = {}
+        self.requests: list[str] = []
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def __enter__(self) -> FakeBackend:
+        self._thread = threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        self._thread.join()
+
+    def health(self) -> dict[str, Any]:
+        known = {"name": "moedsr", "version": "0.1.0", "protocol": 1, "device": "cpu"}
+        return {**known, "pid": os.getpid(), **self.behaviour.get("health", {})}
+
+    def create(self, body: bytes) -> dict[str, Any]:
+        with np.load(io.BytesIO(body), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        options = json.loads(str(arrays.pop("options")))
+        job_id = f"job{len(self.jobs)}"
+        self.jobs[job_id] = {"arrays": arrays, "options": options, "cancelled": False}
+        return {"id": job_id, "state": "queued"}
+
+    def stream(self, job: dict[str, Any], start: int, send: Callable[[bytes], None]) -> None:
+        frames = job["options"].get("frames", 1)
+        drop_after = self.behaviour.get("drop_after")
+        center = job["arrays"]["coords"].mean(axis=0)
+        send(record("progress", stage="waiting", frames_done=0, frames=frames, seconds_left=None))
+        if self.behaviour.get("say"):
+            send(self.behaviour["say"].encode())
+        for k in range(frames):
+            if self._misbehaves(k):
+                return
+            if job["cancelled"]:
+                send(record("end", state="cancelled", error=None, summary={}))
+                return
+            if k >= start:
+                send(frame_record(k, frames, center, self.behaviour))
+                if k == 0:
+                    send(record("attributes", first_attributes(job["arrays"]["coords"], center)))
+            if drop_after is not None and k >= start and k - start == drop_after:
+                return
+            time.sleep(self.behaviour.get("pause", 0.0))
+        if self.behaviour.get("fails"):
+            end = {"state": "failed", "error": self.behaviour["fails"], "summary": {}}
+            send(record("end", **end))
+            return
+        send(record("attributes", last_attributes()))
+        send(record("end", state="done", error=None, summary={"model": "fake"}))
+
+    def _misbehaves(self, k: int) -> bool:
+        if self.behaviour.get("die_at") == k:
+            sys.stderr.write("out of memory\n")
+            sys.stderr.flush()
+            os._exit(9)
+        if self.behaviour.get("silent_at") == k:
+            time.sleep(60)
+        return False
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        backend = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+            def do_GET(self) -> None:
+                self._answer("GET")
+
+            def do_POST(self) -> None:
+                self._answer("POST")
+
+            def do_DELETE(self) -> None:
+                self._answer("DELETE")
+
+            def _answer(self, method: str) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                backend.requests.append(f"{method} {self.path}")
+                try:
+                    self._route(method, self.path.split("?"), body)
+                except (BrokenPipeError, ConnectionResetError):
+                    self.close_connection = True
+
+            def _route(self, method: str, parts: list[str], body: bytes) -> None:
+                path = parts[0].removeprefix("/v1")
+                if self.headers.get("Authorization") != f"Bearer {backend.token}":
+                    return self._json(401, {"detail": "this needs the backend's token"})
+                if path == "/health":
+                    return self._json(200, backend.health())
+                if path == "/models":
+                    model = {"name": "fake", "summary": "a growing ball", "default": True}
+                    return self._json(200, [{**model, "experts": 2, "size_mb": 0, "span_ps": 0}])
+                if path == "/jobs" and method == "POST":
+                    if "refuse" in backend.behaviour:
+                        return self._json(422, {"detail": backend.behaviour["refuse"]})
+                    return self._json(201, backend.create(body))
+                job = backend.jobs.get(path.split("/")[2])
+                if job is None:
+                    return self._json(404, {"detail": "there is no such job"})
+                if path.endswith("/stream"):
+                    return self._stream(job, int(parts[1].split("=")[1]))
+                job["cancelled"] = True
+                return self._json(200, {"state": "cancelled"})
+
+            def _json(self, status: int, value: Any) -> None:
+                data = json.dumps(value).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def _stream(self, job: dict[str, Any], start: int) -> None:
+                self.send_response(200)
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                backend.stream(job, start, self._chunk)
+                self.wfile.write(b"0\r\n\r\n")
+
+            def _chunk(self, data: bytes) -> None:
+                half = len(data) // 2  # records do not respect the borders of chunks
+                for part in (data[:half], data[half:]):
+                    if part:
+                        self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+
+        return Handler
+
+
+def record(kind: str, arrays: dict[str, np.ndarray] | None = None, **fields: Any) -> bytes:
+    """One record of the stream."""
+    data = b""
+    if arrays is not None:
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)  # type: ignore[arg-type]
+        data = buffer.getvalue()
+    return json.dumps({"type": kind, **fields, "bytes": len(data)}).encode() + b"\n" + data
+
+
+def frame_record(k: int, frames: int, center: np.ndarray, behaviour: dict[str, Any]) -> bytes:
+    """A ball about the atoms' centre that has grown by ``displacement(k)``; every mesh anew with
+    ``remesh``."""
+    rings = RINGS + (k if behaviour.get("remesh") else 0)
+    unit, faces = ball(rings, behaviour.get("segments", SEGMENTS))
+    grown = displacement(k, frames)
+    arrays = {
+        "vertices": (center + (RADIUS + grown) * unit).astype(np.float32),
+        "normals": unit.astype(np.float32),
+        "displacement": np.full(len(unit), grown, np.float32),
+    }
+    if k == 0 or behaviour.get("remesh"):
+        arrays["faces"] = faces
+    if behaviour.get("bad_faces_at") == k:
+        arrays["faces"] = faces + 1000
+    return record("frame", arrays, index=k)
+
+
+def first_attributes(coords: np.ndarray, center: np.ndarray) -> dict[str, np.ndarray]:
+    unit, _ = ball()
+    points = center + RADIUS * unit
+    atom = ((points[:, None] - coords[None]) ** 2).sum(axis=2).argmin(axis=1)
+    share = (unit[:, 2] > 0).astype(np.float32)
+    return {"atom": atom.astype(np.int32), "expert": np.stack([share, 1 - share], axis=1)}
+
+
+def last_attributes() -> dict[str, np.ndarray]:
+    unit, _ = ball()
+    height = unit[:, 2].astype(np.float32)
+    return {"fluctuation": 1 + height, "mean_displacement": height}
+
+
+class BackendDouble:
+    """Stands where the plugin keeps its local backend; its server is in this process."""
+
+    def __init__(self, fake: FakeBackend) -> None:
+        self.fake, self.running, self.stopped = fake, True, 0
+
+    def client(self) -> Any:
+        from moedsr_pymol.client import BackendClient
+
+        return BackendClient(self.fake.url, self.fake.token)
+
+    def last_words(self) -> str:
+        return ""
+
+    def stop(self) -> None:
+        self.stopped += 1
+
+
+def main() -> None:
+    """Be the child process of a plugin, until standard input closes."""
+    behaviour = json.loads(os.environ.get("FAKE_BACKEND", "{}"))
+    token = sys.stdin.readline().strip()
+    if behaviour.get("refuses_to_start"):
+        sys.stderr.write(behaviour["refuses_to_start"] + "\n")
+        sys.exit(1)
+    if behaviour.get("mute"):
+        sys.stdin.read()
+        return
+    with FakeBackend(**behaviour, token=token) as backend:
+        port = backend.server.server_address[1]
+        sys.stdout.write(json.dumps({"port": port, "pid": os.getpid(), "protocol": 1}) + "\n")
+        sys.stdout.flush()
+        sys.stdin.read()
+
+
+@contextmanager
+def open_pymol(sequence: str = SEQUENCE) -> Iterator[Any]:
+    """A PyMOL of its own with the plugin's commands and one peptide ``prot``, chain A."""
+    import pymol2
+
+    import moedsr_pymol
+
+    with pymol2.PyMOL() as instance:
+        moedsr_pymol.register(instance.cmd)
+        if sequence:
+            instance.cmd.fab(sequence, "prot", chain="A")
+        yield instance.cmd
+
+
+def call(cmd: Any, command: str, /, *args: Any, **more: Any) -> Any:
+    """Call a command as PyMOL's parser does."""
+    return cmd.keyword[command][0](*args, **more, _self=cmd)
+
+
+@contextmanager
+def backend_double(monkeypatch: Any, **behaviour: Any) -> Iterator[FakeBackend]:
+    """Put a stand-in of the given behaviour in the place of the local backend."""
+    from moedsr_pymol import predict
+
+    with FakeBackend(**behaviour) as fake:
+        monkeypatch.setitem(predict.BACKENDS, "local", BackendDouble(fake))
+        yield fake
+
+
+def child_environment(**behaviour: Any) -> dict[str, str]:
+    """Environment in which ``-m pymol_support`` is a backend of the given behaviour."""
+    path = os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH"))))
+    return {"PYTHONPATH": path, "FAKE_BACKEND": json.dumps(behaviour)}
+
+
+if __name__ == "__main__":
+    main()
