@@ -92,7 +92,8 @@ class Tracker:
 
     def _spoilt(self, now: _Landed) -> float:
         """Share of triangles that are slivers or face inwards."""
-        a, b, c = (now.positions[self._faces[:, k]] for k in range(3))
+        x = now.positions.astype(np.float32)
+        a, b, c = (x[self._faces[:, k]] for k in range(3))
         area = _cross(b - a, c - a)
         outward = now.gradient[self._faces].sum(axis=1)
         facing = (area * outward).sum(axis=1) > 0

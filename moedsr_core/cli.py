@@ -1,0 +1,223 @@
+"""The command ``moedsr``."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Literal
+
+import rich.console
+import rich.table
+import tyro
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+import moedsr_core
+from moedsr_core.errors import CancelledError, InputError, MoedsrError
+from moedsr_core.files import whole_folder
+from moedsr_core.mesh_io import write_mesh
+from moedsr_core.models.registry import ModelInfo, available_models
+from moedsr_core.predict import PredictOptions, predict, surface_mesh
+from moedsr_core.structure import polymer_heavy_atoms
+from moedsr_core.structure_io import read_structure
+
+_PLAIN_LINE_S = 5.0
+"""Least time between two lines of progress where there is no terminal [s]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predict(PredictOptions):
+    """Predict how a protein's surface moves, and write it frame by frame."""
+
+    file: tyro.conf.Positional[Path]
+    """Structure: PDB, mmCIF, or anything mdtraj reads."""
+    out: Path = Path("moedsr_prediction")
+    """Folder for trajectory.npz, frames/ and summary.json."""
+    topology: Path | None = None
+    """File that names the atoms, where FILE holds coordinates only."""
+    input_frame: int = 0
+    """Model or frame of FILE to start from, counted from 0."""
+    format: Literal["ply", "obj", "glb"] = "ply"
+    """Kind of the files in frames/."""
+    overwrite: bool = False
+    """Write into a folder that holds other things; files of the same names are replaced."""
+
+    def __post_init__(self) -> None:
+        """Leave values alone while flags are read, so that unknown flags are refused first."""
+
+    def __call__(self) -> None:
+        """Predict and write."""
+        options = PredictOptions(**{f.name: getattr(self, f.name) for f in fields(PredictOptions)})
+        _refuse_foreign(self.out, self.overwrite)
+        structure = read_structure(self.file, topology=self.topology, frame=self.input_frame)
+        with whole_folder(self.out) as folder, _progress(options.frames) as tell:
+            trajectory = predict(structure, options, on_progress=tell)
+            tell("writing files", options.frames)
+            trajectory.save(folder / "trajectory.npz")
+            trajectory.save_sequence(folder / "frames", self.format)
+            summary = trajectory.metadata | {"input": str(self.file)}
+            (folder / "summary.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
+        print(
+            f"{summary['frames']} frames, {summary['vertices']} vertices, "
+            f"{summary['seconds']:.0f} s, in {self.out}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surface:
+    """Write the molecular surface of a structure as it is."""
+
+    file: tyro.conf.Positional[Path]
+    """Structure: PDB, mmCIF, or anything mdtraj reads."""
+    out: Path
+    """Mesh to write; ends in .ply, .obj or .glb."""
+    spacing: float = 0.5
+    """About the length of a triangle's edges [Å]."""
+    surface: str = "ses"
+    """Who makes it: ses (moedsr itself), pymol or msms."""
+    topology: Path | None = None
+    """File that names the atoms, where FILE holds coordinates only."""
+    input_frame: int = 0
+    """Model or frame of FILE, counted from 0."""
+
+    def __call__(self) -> None:
+        """Mesh and write."""
+        structure = read_structure(self.file, topology=self.topology, frame=self.input_frame)
+        mesh = surface_mesh(polymer_heavy_atoms(structure), self.surface, self.spacing)
+        write_mesh(self.out, mesh)
+        size = f"{len(mesh.vertices)} vertices, {mesh.area:.1f} Å², {mesh.volume:.1f} Å³"
+        print(f"{size}, in {self.out}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Models:
+    """List the models that come with moedsr."""
+
+    json: bool = False
+    """Print JSON instead of a table."""
+
+    def __call__(self) -> None:
+        """List them."""
+        rows = [_describe(info) for info in available_models()]
+        if self.json:
+            print(json.dumps(rows, indent=1))
+            return
+        table = rich.table.Table("name", "default", "experts", "MB", "span", "what it is")
+        for row in rows:
+            span = f"{row['span_ps']:g} ps" if row["span_ps"] else "no unit"
+            default = "yes" if row["default"] else ""
+            cells = (row["experts"], f"{row['size_mb']:.1f}", span, row["summary"])
+            table.add_row(str(row["name"]), default, *map(str, cells))
+        rich.console.Console().print(table)
+
+
+Command = (
+    Annotated[Predict, tyro.conf.subcommand("predict")]
+    | Annotated[Surface, tyro.conf.subcommand("surface")]
+    | Annotated[Models, tyro.conf.subcommand("models")]
+)
+
+
+def _describe(info: ModelInfo) -> dict[str, object]:
+    return {
+        "name": info.name,
+        "summary": info.summary,
+        "default": info.is_default,
+        "experts": info.experts,
+        "size_mb": info.size_mb,
+        "span_ps": info.time.span_ps,
+    }
+
+
+def _refuse_foreign(out: Path, overwrite: bool) -> None:
+    """Refuse a folder that holds anything but an earlier prediction."""
+    if overwrite or not out.is_dir() or not any(out.iterdir()):
+        return
+    try:
+        ours = json.loads((out / "summary.json").read_text(encoding="utf-8"))["program"] == "moedsr"
+    except (OSError, ValueError, KeyError, TypeError):
+        ours = False
+    if not ours:
+        raise InputError(
+            f"the folder {out} holds something else than a prediction; choose another or add "
+            "--overwrite"
+        )
+
+
+@contextmanager
+def _progress(frames: int) -> Iterator[Callable[[str, int], None]]:
+    """A progress bar on a terminal, else a line now and then; both on standard error."""
+    console = rich.console.Console(stderr=True)
+    if not console.is_terminal:
+        yield _PlainProgress(frames)
+        return
+    columns = (
+        TextColumn("{task.description:<24}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("starting", total=frames)
+        yield lambda stage, done: bar.update(task, description=stage, completed=done)
+
+
+class _PlainProgress:
+    """Lines of progress on standard error: each stage, then one every few seconds."""
+
+    def __init__(self, frames: int) -> None:
+        self._frames, self._stage = frames, ""
+        self._last = self._first = 0.0
+
+    def __call__(self, stage: str, done: int) -> None:
+        now = time.monotonic()
+        if done <= 1:
+            self._first = now
+        soon = now - self._last < _PLAIN_LINE_S
+        if stage == self._stage and done < self._frames and soon:
+            return
+        self._stage, self._last = stage, now
+        print(f"{stage}: {done} of {self._frames} frames{self._left(now, done)}", file=sys.stderr)
+
+    def _left(self, now: float, done: int) -> str:
+        if not 1 < done < self._frames:
+            return ""
+        return f", {(now - self._first) / (done - 1) * (self._frames - done):.0f} s left"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code.
+
+    Codes: 0 done, 1 failed, 2 bad input or unknown flag, 3 another program failed, 130 stopped.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    if argv == ["--version"]:
+        print(f"moedsr {moedsr_core.__version__}")
+        return 0
+    try:
+        command = tyro.cli(Command, prog="moedsr", description=moedsr_core.__doc__, args=argv)
+        command()
+    except MoedsrError as error:
+        print(f"moedsr: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("moedsr: stopped; nothing was kept", file=sys.stderr)
+        return CancelledError.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
