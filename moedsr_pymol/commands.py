@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -403,6 +404,8 @@ COMMANDS = (
     moedsr_predict, moedsr_surface, moedsr_color, moedsr_save, moedsr_models, moedsr_backend,
     moedsr_cancel,
 )  # fmt: skip
+for _command in COMMANDS:  # PyMOL prints help as it stands, headings at the margin
+    _command.__doc__ = f"\n{inspect.cleandoc(_command.__doc__ or '')}\n"
 
 
 def register(_self: Any) -> None:

@@ -1,0 +1,220 @@
+"""The backend's process: found, started, kept, restarted, and gone with its parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pymol_support import FakeBackend, call, child_environment, open_pymol
+
+from moedsr_pymol import backend as backend_module
+from moedsr_pymol.backend import LocalBackend, find_python
+from moedsr_pymol.client import BackendClient, pack_request
+from moedsr_pymol.errors import BackendError, RefusedError, SilentStreamError
+from moedsr_pymol.settings import load_settings, save_setting
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MOEDSR_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.delenv("MOEDSR_PYTHON", raising=False)
+
+
+def fake_child(monkeypatch: pytest.MonkeyPatch, **behaviour: Any) -> LocalBackend:
+    for key, value in child_environment(**behaviour).items():
+        monkeypatch.setenv(key, value)
+    return LocalBackend(sys.executable, "pymol_support")
+
+
+def is_alive(pid: int) -> bool:
+    done = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
+    return done.stdout.strip() not in ("", "Z")
+
+
+def wait_until(condition: Any, seconds: float = 8.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return bool(condition())
+
+
+def test_the_server_is_kept_between_jobs_and_ended_on_request(monkeypatch):
+    backend = fake_child(monkeypatch)
+    try:
+        first = backend.client().health()["pid"]
+        assert backend.client().health()["pid"] == first == backend.pid
+    finally:
+        backend.stop()
+    assert not backend.running and backend.pid is None
+    assert wait_until(lambda: not is_alive(first))
+
+
+def test_a_dead_server_is_replaced(monkeypatch):
+    backend = fake_child(monkeypatch)
+    try:
+        first = backend.client().health()["pid"]
+        os.kill(first, signal.SIGTERM)
+        assert wait_until(lambda: not backend.running)
+        assert backend.client().health()["pid"] != first
+    finally:
+        backend.stop()
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "sentence"),
+    [
+        ({"refuses_to_start": "no module named uvicorn"}, "did not start: no module named uvicorn"),
+        ({"mute": True}, "said nothing"),
+        ({"health": {"protocol": 2}}, "speaks protocol 2, this plugin 1 to 1"),
+        ({"health": {"version": "0.3.1"}}, "is moedsr 0.3.1, this plugin needs 0.1.0 or later"),
+        ({"health": {"version": "0.0.9"}}, "is moedsr 0.0.9"),
+        ({"health": {"name": "nginx"}}, "not a moedsr backend"),
+    ],
+)
+def test_a_server_that_does_not_fit_is_refused_and_not_left_behind(
+    monkeypatch, behaviour, sentence
+):
+    monkeypatch.setattr(backend_module, "START_S", 2.0)
+    backend = fake_child(monkeypatch, **behaviour)
+    with pytest.raises(BackendError, match=sentence):
+        backend.client()
+    assert not backend.running
+
+
+def test_the_server_dies_with_a_parent_that_was_killed(monkeypatch, tmp_path):
+    program = (
+        "import sys, time\n"
+        "from moedsr_pymol.backend import LocalBackend\n"
+        "backend = LocalBackend(sys.executable, 'pymol_support')\n"
+        "backend.client()\n"
+        "print(backend.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    environment = {**os.environ, **child_environment()}
+    environment["PYTHONPATH"] += os.pathsep + str(REPOSITORY)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, env=environment
+    )
+    assert parent.stdout is not None
+    with parent.stdout:
+        child = int(parent.stdout.readline())
+        assert is_alive(child)
+        parent.kill()
+        parent.wait()
+    assert wait_until(lambda: not is_alive(child))
+
+
+def test_the_token_stays_off_the_command_line_and_out_of_the_settings(monkeypatch):
+    backend = fake_child(monkeypatch)
+    try:
+        token = backend.client().token
+        shown = subprocess.run(
+            ["ps", "-ww", "-o", "args=", "-p", str(backend.pid)], capture_output=True, text=True
+        ).stdout
+    finally:
+        backend.stop()
+    assert "--parent-pipe" in shown and token not in shown and len(token) >= 32
+    assert list(load_settings()) == ["python"]
+
+
+def test_the_interpreter_is_the_setting_then_the_variable_then_pymols_own(monkeypatch, tmp_path):
+    held = {sys.executable, str(tmp_path / "a"), str(tmp_path / "b")}
+    monkeypatch.setattr(backend_module, "holds_core", lambda path: path in held)
+    for name in ("a", "b"):
+        (tmp_path / name).touch()
+    assert find_python() == sys.executable
+    monkeypatch.setenv("MOEDSR_PYTHON", str(tmp_path / "a"))
+    assert find_python() == str(tmp_path / "a")
+    save_setting("python", str(tmp_path / "b"))
+    assert find_python() == str(tmp_path / "b")
+
+
+def test_a_launcher_is_not_taken_for_python(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "PyMOL"))
+    (tmp_path / "PyMOL").touch()
+    monkeypatch.setattr(backend_module, "holds_core", lambda path: bool(asked.append(path)))
+    with pytest.raises(BackendError, match="no Python with moedsr_core was found"):
+        find_python()
+    assert asked and str(tmp_path / "PyMOL") not in asked
+
+
+def test_a_python_without_the_core_is_refused_by_name(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "")
+    monkeypatch.setattr(backend_module, "holds_core", lambda path: False)
+    with pytest.raises(BackendError, match="does not hold moedsr_core; install moedsr there"):
+        backend_module.check_python(sys.executable)
+
+
+def test_a_module_in_the_users_folder_does_not_shadow_the_servers(monkeypatch, tmp_path):
+    (tmp_path / "queue.py").write_text("raise SystemExit('shadowed')")
+    monkeypatch.chdir(tmp_path)
+    backend = fake_child(monkeypatch)
+    try:
+        assert backend.client().health()["protocol"] == 1
+    finally:
+        backend.stop()
+
+
+def test_settings_are_kept_and_a_damaged_file_gives_the_defaults(tmp_path):
+    save_setting("python", "/opt/python")
+    assert load_settings() == {"python": "/opt/python"}
+    (tmp_path / "config" / "settings.json").write_text("{")
+    assert load_settings() == {"python": ""}
+    assert [path.name for path in (tmp_path / "config").iterdir()] == ["settings.json"]
+
+
+def test_the_backend_command_starts_reports_and_stops(monkeypatch):
+    from moedsr_pymol import predict
+
+    backend = fake_child(monkeypatch)
+    monkeypatch.setitem(predict.BACKENDS, "local", backend)
+    with open_pymol("") as cmd:
+        assert call(cmd, "moedsr_backend")["running"] == "no"
+        started = call(cmd, "moedsr_backend", "local")
+        assert started["running"] == "yes" and started["pid"] == backend.pid
+        assert [model["name"] for model in call(cmd, "moedsr_models")] == ["fake"]
+        assert call(cmd, "moedsr_backend", "stop")["running"] == "no"
+    assert not backend.running
+
+
+def test_a_request_holds_arrays_and_options_and_no_pickle():
+    import io
+    import json
+
+    arrays = {"coords": np.zeros((2, 3)), "elements": np.array(["C", "N"])}
+    with np.load(io.BytesIO(pack_request(arrays, {"frames": 3})), allow_pickle=False) as body:
+        assert json.loads(str(body["options"])) == {"frames": 3}
+        assert body["elements"].tolist() == ["C", "N"] and body["coords"].shape == (2, 3)
+
+
+def test_a_wrong_token_and_an_unknown_job_are_refused_with_the_servers_sentence():
+    with FakeBackend() as fake:
+        with pytest.raises(RefusedError, match="needs the backend's token"):
+            BackendClient(fake.url, "wrong").health()
+        with pytest.raises(RefusedError, match="there is no such job"):
+            list(BackendClient(fake.url, fake.token).stream("nojob"))
+
+
+def test_a_port_where_nobody_listens_is_one_sentence():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with pytest.raises(SilentStreamError, match="the backend does not answer"):
+        BackendClient(f"http://127.0.0.1:{port}", "t").health()
+
+
+def test_loopback_is_asked_past_any_proxy(monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with FakeBackend() as fake:
+        assert BackendClient(fake.url, fake.token).health()["name"] == "moedsr"
