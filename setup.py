@@ -64,7 +64,7 @@ setup(
     author="The moedsr authors",
     license="BSD-3-Clause",
     packages=find_packages(include=["moedsr_core", "moedsr_core.*", "moedsr_pymol*"]),
-    package_data={"moedsr_core": ["weights/*"]},
+    package_data={"moedsr_core": ["weights/*/*"]},
     python_requires=">=3.10",
     install_requires=CORE,
     extras_require=EXTRAS,
