@@ -6,25 +6,27 @@ import asyncio
 import hmac
 import logging
 import os
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 from fastapi import APIRouter, FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from moedsr_core import __version__
 from moedsr_core.backend.jobs import Job, JobQueue
+from moedsr_core.backend.options import JobOptions
 from moedsr_core.backend.stream import stream_job
 from moedsr_core.backend.wire import MAX_BODY_BYTES, PROTOCOL, read_request
-from moedsr_core.errors import InputError, MoedsrError
+from moedsr_core.errors import CheckpointError, InputError, MoedsrError
 
 log = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/v1")
 
 
+@runtime_checkable
 class Science(Protocol):
     """What the interface tells about the engine behind it."""
 
@@ -33,6 +35,9 @@ class Science(Protocol):
 
     def models(self) -> list[dict[str, Any]]:
         """Entries of ``GET /v1/models``."""
+
+    def check(self, options: JobOptions) -> None:
+        """Raise InputError where a job's options cannot be computed."""
 
 
 class TokenGate:
@@ -59,6 +64,34 @@ class TokenGate:
         return hmac.compare_digest(given, self._expected)
 
 
+class FailureGate:
+    """Answers 500 with one sentence where a route fails unforeseen; the log has the traceback.
+
+    Starlette's own handler would end the connection as well, and with it the client's next call.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and answer it if that fails before an answer has begun."""
+        begun = False
+
+        async def noting_send(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting_send)
+        except Exception as error:
+            if begun:
+                raise
+            log.exception("%s %s failed", scope.get("method"), scope.get("path"))
+            sentence = f"internal error: {type(error).__name__}; the backend's log has more"
+            await _detail(500, sentence)(scope, receive, send)
+
+
 def create_app(jobs: JobQueue, science: Science, token: str) -> FastAPI:
     """Application that serves one queue of jobs to holders of one token."""
     app = FastAPI(
@@ -71,12 +104,13 @@ def create_app(jobs: JobQueue, science: Science, token: str) -> FastAPI:
     app.state.jobs = jobs
     app.state.science = science
     app.include_router(router)
+    app.add_middleware(FailureGate)
     app.add_middleware(TokenGate, token=token)
     app.add_exception_handler(InputError, _refuse_input)
     app.add_exception_handler(MoedsrError, _report_failure)
+    app.add_exception_handler(CheckpointError, _report_failure)
     app.add_exception_handler(RequestValidationError, _refuse_parameter)
     app.add_exception_handler(ClientDisconnect, _forget)
-    app.add_exception_handler(Exception, _report_internal)
     return app
 
 
@@ -102,8 +136,7 @@ def models(request: Request) -> list[dict[str, Any]]:
 async def create_job(request: Request) -> dict[str, Any]:
     """Queue a job from an npz body."""
     body = await _read_body(request)
-    job_request = await asyncio.to_thread(read_request, body)
-    job = await asyncio.to_thread(request.app.state.jobs.submit, job_request)
+    job = await asyncio.to_thread(_submit, request.app.state, body)
     return {"id": job.id, "state": job.state}
 
 
@@ -145,6 +178,12 @@ async def delete_job(request: Request, job_id: str) -> Response:
     return Response(status_code=204)
 
 
+def _submit(state: Any, body: bytes) -> Job:
+    job_request = read_request(body)
+    state.science.check(job_request.options)
+    return state.jobs.submit(job_request)
+
+
 def _job(request: Request, job_id: str) -> Job:
     job = request.app.state.jobs.get(job_id)
     if job is None:
@@ -158,7 +197,7 @@ async def _read_body(request: Request) -> bytes:
     too_large = HTTPException(
         413, f"a request is at most {MAX_BODY_BYTES >> 20} MB long; select fewer atoms"
     )
-    if not announced.isdecimal() or int(announced[:20]) > MAX_BODY_BYTES:
+    if not announced.isdecimal() or int(announced) > MAX_BODY_BYTES:
         raise too_large
     body = bytearray()
     async for chunk in request.stream():
@@ -188,7 +227,3 @@ async def _refuse_parameter(request: Request, error: Exception) -> Response:
 
 async def _forget(request: Request, error: Exception) -> Response:
     return _detail(400, "the request ended before its body was complete")
-
-
-async def _report_internal(request: Request, error: Exception) -> Response:
-    return _detail(500, f"internal error: {type(error).__name__}; the backend's log has more")

@@ -240,10 +240,14 @@ class JobQueue:
         self._jobs.pop(job.id, None)
         job.spool.remove()
 
-    def close(self) -> None:
-        """Cancel everything and remove the folder of the jobs."""
+    def cancel_all(self) -> None:
+        """Cancel every job that has not finished."""
         for job in self.jobs():
             job.cancel()
+
+    def close(self) -> None:
+        """Cancel everything and remove the folder of the jobs."""
+        self.cancel_all()
         self._waiting.put(None)
         self._thread.join(STOP_GRACE_S)
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -16,14 +16,15 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 from typing import TextIO
 
 import uvicorn
 
 from moedsr_core.backend.app import create_app
-from moedsr_core.backend.engine import CoreEngine
 from moedsr_core.backend.jobs import JobQueue
 from moedsr_core.backend.wire import PROTOCOL
 from moedsr_core.errors import BackendError, InputError, MoedsrError
@@ -33,26 +34,48 @@ log = logging.getLogger(__name__)
 DEFAULT_PORT = 8642
 MIN_TOKEN_LENGTH = 16
 _MAX_TOKEN_LENGTH = 4096
+_BACKLOG = 128
 _GRACE_S = 2.0
 """How long a clean end may take before the process is ended anyway [s]."""
 
 
 class _Server(uvicorn.Server):
-    """Says when it listens, and leaves Ctrl-C to the program whose child it is."""
+    """Says when it listens, and ends with the program whose child it is."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        jobs: JobQueue,
+        channel: TextIO,
+        orphaned: threading.Event | None,
+    ) -> None:
         super().__init__(config)
-        self._on_ready = on_ready
+        self._jobs, self._channel, self._orphaned = jobs, channel, orphaned
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self._on_ready()
+        port = self.servers[0].sockets[0].getsockname()[1]
+        answer = {"port": port, "pid": os.getpid(), "protocol": PROTOCOL}
+        self._channel.write(json.dumps(answer) + "\n")
+        self._channel.flush()
+
+    async def on_tick(self, counter: int) -> bool:
+        lost = self._orphaned is not None and self._orphaned.is_set()
+        return await super().on_tick(counter) or lost
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if sig != signal.SIGINT or self._orphaned is None:  # a child leaves Ctrl-C to its parent
+            super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._jobs.cancel_all()  # which ends their streams
+        await super().shutdown(sockets)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the server until it is told to end; returns the exit code."""
     options = _parse(arguments)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(name)s: %(message)s")
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     try:
         _serve(options)
     except MoedsrError as error:
@@ -88,13 +111,20 @@ def listen(host: str, port: int) -> socket.socket:
     """
     address = loopback_address(host)
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    # asyncio turns off Nagle's delay, 40 ms per record, only where the protocol is named
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        return socket.create_server((address, port), family=family, backlog=128)
+        if os.name == "posix":  # elsewhere this would let two servers share a port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address, port))
+        listener.listen(_BACKLOG)
     except OSError as error:
+        listener.close()
         raise BackendError(
             f"could not listen on {address} port {port} ({error.strerror or error}); it is "
             "probably taken, choose another --port, or 0 for any free one"
         ) from error
+    return listener
 
 
 def read_token(line: bytes, origin: str) -> str:
@@ -134,65 +164,48 @@ def _port(text: str) -> int:
 
 
 def _serve(options: argparse.Namespace) -> None:
-    pipe = _private_stdin() if options.parent_pipe else None
-    if pipe is not None:
+    orphaned = None
+    if options.parent_pipe:
+        pipe = _private_stdin()
         token = read_token(_first_line(pipe), "standard input")
+        orphaned = _watch_parent(pipe)
     else:
         token = read_token(_file_line(options.token_file), str(options.token_file))
     channel = _private_stdout()
-    listener = listen(options.host, options.port)
-    engine = CoreEngine(options.device)
-    jobs = JobQueue(engine, options.jobs_dir, prepare=engine.warm_up)
-    try:
-        _run(listener, jobs, engine, token, channel, pipe)
-    finally:
-        jobs.close()
+    with listen(options.host, options.port) as listener:
+        from moedsr_core.backend.engine import CoreEngine  # takes seconds; the checks above do not
+
+        engine = CoreEngine(options.device)
+        jobs = JobQueue(engine, options.jobs_dir, prepare=engine.warm_up)
+        try:
+            config = uvicorn.Config(
+                create_app(jobs, engine, token), loop="asyncio", http="h11", ws="none",
+                log_config=None, log_level="warning", access_log=False, timeout_graceful_shutdown=1,
+            )  # fmt: skip
+            _Server(config, jobs, channel, orphaned).run(sockets=[listener])
+        finally:
+            jobs.close()
 
 
-def _run(
-    listener: socket.socket,
-    jobs: JobQueue,
-    engine: CoreEngine,
-    token: str,
-    channel: TextIO,
-    pipe: int | None,
-) -> None:
-    config = uvicorn.Config(
-        create_app(jobs, engine, token), loop="asyncio", http="h11", ws="none",
-        log_config=None, access_log=False, timeout_graceful_shutdown=1,
-    )  # fmt: skip
+def _watch_parent(pipe: int) -> threading.Event:
+    """End this process when the pipe from the parent closes, which happens however that ends.
 
-    def on_ready() -> None:
-        if pipe is not None:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            _end_with_parent(pipe, server, jobs)
-        _announce(channel, listener.getsockname()[1])
-
-    server = _Server(config, on_ready)
-    server.run(sockets=[listener])
-
-
-def _announce(channel: TextIO, port: int) -> None:
-    answer = {"port": port, "pid": os.getpid(), "protocol": PROTOCOL}
-    channel.write(json.dumps(answer) + "\n")
-    channel.flush()
-
-
-def _end_with_parent(pipe: int, server: uvicorn.Server, jobs: JobQueue) -> None:
-    """Watch the pipe from the parent in a thread, and end this process when it closes."""
+    Returns:
+        What is set then; a short while later the process is ended whatever it does.
+    """
+    orphaned = threading.Event()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
-        try:
-            while os.read(pipe, 4096):
+        with suppress(OSError):  # a broken pipe is closed as well
+            while os.read(pipe, _MAX_TOKEN_LENGTH):
                 pass
-        except OSError:
-            log.info("the pipe from the parent is broken")
-        server.should_exit = True
-        threading.Thread(target=jobs.close, daemon=True).start()
+        orphaned.set()
         time.sleep(_GRACE_S)
         os._exit(0)
 
     threading.Thread(target=watch, name="moedsr-parent", daemon=True).start()
+    return orphaned
 
 
 def _private_stdin() -> int:

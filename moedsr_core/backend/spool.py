@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from moedsr_core.backend.wire import ATTRIBUTE_DTYPES, FRAME_DTYPES, pack_arrays
-from moedsr_core.errors import BackendError
+from moedsr_core.errors import BackendError, InputError
+from moedsr_core.files import whole_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,27 +78,19 @@ class Spool:
     def _add(self, name: str, index: int | None, data: bytes) -> None:
         path = self.folder / name
         with _disk_errors(path):
-            write_whole(path, data)
+            with whole_file(path) as file:
+                file.write(data)
         self.records.append(Record(index=index, path=path, size=len(data)))
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that nobody ever sees half of it."""
-    partial = path.with_suffix(".part")
-    try:
-        partial.write_bytes(data)
-        os.replace(partial, path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 @contextmanager
 def _disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
+    except (OSError, InputError) as error:
+        cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+        reason = getattr(cause, "strerror", None) or cause
         raise BackendError(
-            f"could not write {path} ({error.strerror or error}); free some space there or start "
+            f"could not write {path} ({reason}); free some space there or start "
             "the backend with another --jobs-dir"
         ) from error

@@ -17,14 +17,17 @@ from typing import Any
 import numpy as np
 
 from moedsr_core.backend.options import JobOptions, read_options
-from moedsr_core.chemistry import RESIDUE_KINDS
 from moedsr_core.errors import InputError
-from moedsr_core.structure import Structure
+from moedsr_core.structure import (
+    Structure,
+    from_arrays,
+    polymer_heavy_atoms,
+    refuse_too_many,
+)
 
 PROTOCOL = 1
 MAX_BODY_BYTES = 64 * 2**20
 """Largest request body, packed and unpacked [bytes]; 60,000 atoms take about a tenth."""
-MAX_ATOMS = 60_000
 MAX_COORDINATE = 1.0e6
 """Largest coordinate that can be a place in a molecule [Å]."""
 MAX_NAME_LENGTH = 16
@@ -155,17 +158,9 @@ def _valid_text(name: str, array: np.ndarray) -> np.ndarray:
 def _structure(arrays: Mapping[str, np.ndarray]) -> Structure:
     coords = _coords(arrays["coords"])
     names = {name: _names(name, arrays[name], len(coords)) for name in _NAMES}
-    names["elements"] = np.char.upper(names["elements"])
-    structure = Structure(
-        coords=coords,
-        residue_index=_residue_index(arrays["residue_index"], len(coords)),
-        **names,
-    )
-    if not (structure.residue_kinds < len(RESIDUE_KINDS) - 1).any():
-        raise InputError(
-            "the selection must hold a protein or nucleic acid, got none of their residues; "
-            "select a polymer"
-        )
+    index = _residue_index(arrays["residue_index"], len(coords))
+    structure = from_arrays(coords, residue_index=index, **names)
+    polymer_heavy_atoms(structure)  # refuses a selection without any
     return structure
 
 
@@ -175,10 +170,9 @@ def _coords(array: np.ndarray) -> np.ndarray:
             "coords must be float32 or float64 of shape (atoms, 3), got "
             f"{array.dtype} of shape {array.shape}"
         )
-    if not 0 < len(array) <= MAX_ATOMS:
-        raise InputError(
-            f"a job takes 1 to {MAX_ATOMS:,} atoms, got {len(array):,}; select fewer or other atoms"
-        )
+    if len(array) == 0:
+        raise InputError("a job needs atoms, got none; select a polymer")
+    refuse_too_many(len(array))
     coords = array.astype(np.float64)
     if (np.abs(coords) > MAX_COORDINATE).any():
         raise InputError(
