@@ -89,7 +89,9 @@ def _proteins(entries: list[dict], arguments: Arguments, console: Console) -> li
             folder / "top.pdb", folder / "traj.xtc", arguments.out / "samples",
             arguments.samples, name=entry["name"], spacing_ps=entry.get("spacing_ps"),
         )  # fmt: skip
-        proteins += [training_protein(MotionSample.load(path), arguments.train) for path in paths]
+        proteins += [
+            training_protein(MotionSample.load(path), arguments.train.time) for path in paths
+        ]
     return proteins
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Float
 
 from moedsr_core.errors import InputError
-from moedsr_core.structure import Structure
-from moedsr_core.structure_io import polymer_heavy_atoms, read_structure
+from moedsr_core.structure import Structure, polymer_heavy_atoms
+from moedsr_core.structure_io import read_structure
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,9 @@ from jaxtyping import Float
 from moedsr_core.data.ensemble import Ensemble, load_ensemble, superpose
 from moedsr_core.errors import InputError
 from moedsr_core.frame import canonical_frame
+from moedsr_core.models.inputs import SAMPLING_SPACING
 from moedsr_core.structure import Structure
+from moedsr_core.surface.mesh import Mesh
 from moedsr_core.surface.sampling import sample_surface
 from moedsr_core.surface.ses import SolventExcludedSurface
 
@@ -33,6 +35,8 @@ class MotionSample:
     Attributes:
         name: Trajectory and reference frame.
         structure: The reference conformation, in its canonical pose.
+        surface_points: Points of the reference's surface, for the router [Å].
+        surface_normals: Outward unit normals there.
         points: Where distances were measured, canonical pose [Å].
         start: Signed distance to the reference's own surface [Å].
         distances: Signed distance to the surface of each other frame [Å].
@@ -41,6 +45,8 @@ class MotionSample:
 
     name: str
     structure: Structure
+    surface_points: Float[np.ndarray, "surface 3"]
+    surface_normals: Float[np.ndarray, "surface 3"]
     points: Float[np.ndarray, "points 3"]
     start: Float[np.ndarray, " points"]
     distances: Float[np.ndarray, "frames points"]
@@ -54,6 +60,8 @@ class MotionSample:
             draft,
             allow_pickle=False,
             name=self.name,
+            surface_points=self.surface_points.astype(np.float32),
+            surface_normals=self.surface_normals.astype(np.float32),
             points=self.points.astype(np.float32),
             start=self.start.astype(np.float32),
             distances=self.distances.astype(np.float16),
@@ -75,6 +83,8 @@ class MotionSample:
                 return cls(
                     name=str(data["name"]),
                     structure=structure,
+                    surface_points=data["surface_points"],
+                    surface_normals=data["surface_normals"],
                     points=data["points"],
                     start=data["start"],
                     distances=data["distances"].astype(np.float32),
@@ -94,6 +104,8 @@ class SampleConfig:
     """How many of those frames serve as the input structure."""
     n_points: int = 12000
     """Points around each reference surface."""
+    n_surface_points: int = 512
+    """Points of each reference surface that the router sees."""
     seed: int = 0
     """Seed of the points."""
 
@@ -128,7 +140,9 @@ def _sample(
     config: SampleConfig,
 ) -> MotionSample:
     rng = np.random.default_rng([config.seed, reference])
-    points = _band_points(surfaces[reference], config.n_points, rng)
+    mesh = surfaces[reference].mesh(SAMPLING_SPACING)
+    surface_points, surface_normals = sample_surface(mesh, config.n_surface_points, rng)
+    points = _band_points(mesh, config.n_points, rng)
     start = surfaces[reference].signed_distance(points)
     points, start = points[np.abs(start) < BAND], start[np.abs(start) < BAND]
     others = [k for k in range(len(chosen)) if k != reference]
@@ -141,6 +155,8 @@ def _sample(
     return MotionSample(
         name=f"{ensemble.name}-{chosen[reference]}",
         structure=ensemble.structure.with_coords(frame.to_canonical(coords[reference])),
+        surface_points=frame.to_canonical(surface_points),
+        surface_normals=surface_normals @ frame.rotation.T,
         points=frame.to_canonical(points),
         start=start,
         distances=np.stack(distances),
@@ -148,11 +164,9 @@ def _sample(
     )
 
 
-def _band_points(
-    surface: SolventExcludedSurface, n: int, rng: np.random.Generator
-) -> Float[np.ndarray, "n 3"]:
+def _band_points(mesh: Mesh, n: int, rng: np.random.Generator) -> Float[np.ndarray, "n 3"]:
     """Half close to the surface (σ = 0.8 Å along the normal), half all over the band."""
-    on_surface, normals = sample_surface(surface.mesh(1.0), n, rng)
+    on_surface, normals = sample_surface(mesh, n, rng)
     offset = np.where(
         np.arange(n)[rng.permutation(n)] < n // 2,
         rng.normal(0.0, 0.8, n),

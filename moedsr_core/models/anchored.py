@@ -20,6 +20,7 @@ frame is known analytically: no eikonal term and no second derivatives are neede
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field
 from typing import Any
@@ -239,7 +240,7 @@ class AnchoredMoEDSR(SurfaceModel):
     def _random_field(self, x: Float[Tensor, "n 3"]) -> Float[Tensor, "n latent"]:
         """Random Fourier features, scaled so that the field has unit variance at every point.
 
-        A Gaussian process with kernel ``exp(−|x−y|²/2ℓ²)`` (Rahimi & Recht 2007).
+        A Gaussian process with kernel ``exp(−|x−y|²/2L²)`` (Rahimi & Recht 2007).
         """
         waves = torch.cos(x @ self.frequencies.T + self.phases)
         return waves / waves.norm(dim=1, keepdim=True).clamp_min(1e-6)
@@ -285,7 +286,7 @@ def _expert(inputs: int, width: int, depth: int, outputs: int) -> nn.Sequential:
     """MLP whose last layer starts at zero, so that an untrained expert leaves the surface alone."""
     sizes = [inputs] + [width] * depth
     layers: list[nn.Module] = []
-    for a, b in zip(sizes[:-1], sizes[1:], strict=True):
+    for a, b in itertools.pairwise(sizes):
         layers += [nn.Linear(a, b), nn.SiLU()]
     last = nn.Linear(width, outputs)
     nn.init.zeros_(last.weight)

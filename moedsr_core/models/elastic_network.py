@@ -9,7 +9,7 @@ from scipy.sparse.linalg import eigsh
 from scipy.spatial import cKDTree
 
 CUTOFF = 10.0
-"""Residues with Cα atoms this close are joined by a spring [Å]; the usual range is 7–12 Å
+"""Residues with Cα atoms this close are joined by a spring [Å]; the usual range is 7 to 12 Å
 (Bahar, Atilgan & Erman 1997, doi:10.1016/S1359-0278(97)00024-2)."""
 _MODES = 100
 _DENSE_LIMIT = 1200

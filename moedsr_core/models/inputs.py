@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from moedsr_core.frame import CanonicalFrame, canonical_frame
 from moedsr_core.models.base import ProteinInput
@@ -39,11 +40,31 @@ def protein_input(
         InputError: If the structure is empty, not finite, or too large for ``scale``.
     """
     frame = frame or canonical_frame(structure.coords, scale)
-    atoms = frame.to_canonical(structure.coords)
-    surface = SolventExcludedSurface(atoms, structure.radii)
+    posed = structure.with_coords(frame.to_canonical(structure.coords))
+    surface = SolventExcludedSurface(posed.coords, structure.radii)
     points, normals = sample_surface(
         surface.mesh(SAMPLING_SPACING), n_points, np.random.default_rng(seed)
     )
+    return describe(posed, points, normals, scale=frame.scale, surface=surface), frame
+
+
+def describe(
+    structure: Structure,
+    points: Float[np.ndarray, "points 3"],
+    normals: Float[np.ndarray, "points 3"],
+    *,
+    scale: float,
+    surface: SolventExcludedSurface | None,
+) -> ProteinInput:
+    """Tensors of a structure that is in its canonical pose already, with surface points given.
+
+    Args:
+        structure: The atoms, canonical pose [Å].
+        points: Surface points [Å].
+        normals: Outward unit normals there.
+        scale: Length of one unit of Ω [Å].
+        surface: Needed where the model measures distances to the input's surface itself.
+    """
 
     def floats(array: np.ndarray) -> torch.Tensor:
         return torch.tensor(np.ascontiguousarray(array), dtype=torch.float32)
@@ -51,12 +72,12 @@ def protein_input(
     return ProteinInput(
         points=floats(points),
         normals=floats(normals),
-        residue_positions=floats(frame.to_canonical(structure.residue_positions)),
+        residue_positions=floats(structure.residue_positions),
         residue_kinds=torch.tensor(structure.residue_kinds),
-        atom_positions=floats(atoms),
+        atom_positions=floats(structure.coords),
         atom_radii=floats(structure.radii),
         atom_depths=torch.tensor(structure.depths),
         atom_residues=torch.tensor(structure.residue_index),
         surface=surface,
-        scale=frame.scale,
-    ), frame
+        scale=scale,
+    )

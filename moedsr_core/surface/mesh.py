@@ -56,11 +56,16 @@ def vertex_normals(
 ) -> Float[np.ndarray, "vertices 3"]:
     """Area-weighted unit normals of a triangle mesh, float32."""
     a, b, c = (vertices[faces[:, k]].astype(np.float64) for k in range(3))
-    cross = np.cross(b - a, c - a)
-    total = np.zeros((len(vertices), 3))
-    for axis in range(3):
-        total[:, axis] = np.bincount(
-            faces.ravel(), np.repeat(cross[:, axis], 3), minlength=len(vertices)
-        )
+    total = mean_around(np.cross(b - a, c - a), faces, len(vertices))
     length = np.linalg.norm(total, axis=1, keepdims=True)
     return (total / np.maximum(length, 1e-12)).astype(np.float32)
+
+
+def mean_around(
+    values: Float[np.ndarray, "faces k"], faces: Int[np.ndarray, "faces 3"], n_vertices: int
+) -> Float[np.ndarray, "vertices k"]:
+    """Mean over the triangles around each vertex; zero for vertices of no triangle."""
+    corners = faces.ravel()
+    counts = np.bincount(corners, minlength=n_vertices)
+    sums = [np.bincount(corners, np.repeat(c, 3), minlength=n_vertices) for c in values.T]
+    return np.stack(sums, axis=1) / np.maximum(counts, 1)[:, None]

@@ -123,6 +123,8 @@ def _arcs(
     along = (distance**2 + radii[i] ** 2 - radii[others] ** 2) / (2 * np.maximum(distance, 1e-9))
     squared = radii[i] ** 2 - along**2
     meets = (squared > 0) & (distance > 1e-6)
+    if not meets.any():
+        return []
     others, axis = others[meets], between[meets] / distance[meets, None]
     middle, radius = centers[i] + along[meets, None] * axis, np.sqrt(squared[meets])
     u, v = _perpendicular(axis)

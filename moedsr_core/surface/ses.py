@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 from skimage.measure import marching_cubes
 
 from moedsr_core.errors import InputError
-from moedsr_core.surface.mesh import Mesh, vertex_normals
+from moedsr_core.surface.mesh import Mesh, mean_around, vertex_normals
 from moedsr_core.surface.probe import ball_gap, probe_boundary
 
 PROBE_RADIUS = 1.4
@@ -83,10 +83,11 @@ class SolventExcludedSurface:
     def mesh(self, spacing: float = 0.5) -> Mesh:
         """Watertight triangle mesh, closed cavities included.
 
-        Marching cubes on a narrow band, after which the vertices are moved once along their
-        normals so that the triangles lie on the surface on average: at 0.5 Å a carbon atom's
-        area is then right within 0.5 %, and both area and volume converge with the square of
-        the spacing. (A second move makes the triangles uneven and the area worse; measured.)
+        Marching cubes on a narrow band; the vertices are then spread evenly along the surface,
+        and raised so that the triangles lie on it on average instead of inside its bulges. Area
+        and volume converge with the square of the spacing; at 0.5 Å, single atoms and pairs are
+        within 0.5 % of the exact area and 0.3 % of the volume (a plain projection of the
+        vertices gives 0.8 %).
 
         Args:
             spacing: Grid spacing [Å].
@@ -99,18 +100,26 @@ class SolventExcludedSurface:
         lower, upper = self.bounds
         origin = lower - 2.5 * spacing
         shape = np.ceil((upper + 2.5 * spacing - origin) / spacing).astype(int) + 1
-        volume = self._band_grid(origin, tuple(shape), spacing)
+        volume = self._band_grid(origin, shape.tolist(), spacing)
         vertices, faces, _, _ = marching_cubes(volume, 0.0, gradient_direction="descent")
         vertices = origin + spacing * vertices.astype(np.float64)
-        normals = vertex_normals(vertices, faces)
-        vertices = vertices - self._offset(vertices, faces)[:, None] * normals
+        for _ in range(3):
+            normals = vertex_normals(vertices, faces)
+            middles = mean_around(vertices[faces].mean(axis=1), faces, len(vertices))
+            pull = 0.5 * (middles - vertices)
+            vertices = vertices + pull - (pull * normals).sum(axis=1, keepdims=True) * normals
+            vertices = vertices - self.signed_distance(vertices)[:, None] * normals
+        offset = self._mean_distance(vertices, faces)
+        for _ in range(2):
+            offset = mean_around(offset[faces].mean(axis=1)[:, None], faces, len(vertices))[:, 0]
+        vertices = vertices - offset[:, None] * vertex_normals(vertices, faces)
         normals = vertex_normals(vertices, faces)
         return Mesh(vertices.astype(np.float32), faces.astype(np.int32), normals)
 
-    def _offset(
+    def _mean_distance(
         self, vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]
     ) -> Float[np.ndarray, " v"]:
-        """Mean signed distance of the triangles around each vertex [Å].
+        """Mean signed distance over the triangles around each vertex [Å].
 
         A triangle's mean is taken by the rule that is exact for quadratics, with weight 1/12 at
         each corner and 3/4 at the centroid.
@@ -118,11 +127,10 @@ class SolventExcludedSurface:
         at_vertices = self.signed_distance(vertices)
         at_centroids = self.signed_distance(vertices[faces].mean(axis=1))
         mean = 0.75 * at_centroids + at_vertices[faces].sum(axis=1) / 12.0
-        around = np.bincount(faces.ravel(), np.repeat(mean, 3), minlength=len(vertices))
-        return around / np.bincount(faces.ravel(), minlength=len(vertices))
+        return mean_around(mean[:, None], faces, len(vertices))[:, 0]
 
     def _band_grid(
-        self, origin: Float[np.ndarray, 3], shape: tuple[int, ...], spacing: float
+        self, origin: Float[np.ndarray, 3], shape: list[int], spacing: float
     ) -> Float[np.ndarray, "nx ny nz"]:
         """Signed distances on a grid [Å], exact near the surface, of the right sign elsewhere."""
         coarse_shape = [-(-n // _COARSENING) for n in shape]
@@ -138,6 +146,6 @@ class SolventExcludedSurface:
         return bound
 
 
-def _grid_points(shape: Sequence[int]) -> Float[np.ndarray, "n 3"]:
+def _grid_points(shape: Sequence[int]) -> Int[np.ndarray, "n 3"]:
     """Indices of all nodes of a grid, last axis fastest."""
     return np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1).reshape(-1, 3)

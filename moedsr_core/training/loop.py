@@ -16,11 +16,11 @@ from torch import Tensor
 
 from moedsr_core.data.samples import MotionSample
 from moedsr_core.errors import InputError
-from moedsr_core.frame import TimeMap
+from moedsr_core.frame import OMEGA_MARGIN, TimeMap
 from moedsr_core.losses import load_balance
 from moedsr_core.models.anchored import AnchoredCode, AnchoredConfig, AnchoredMoEDSR
 from moedsr_core.models.base import ProteinInput
-from moedsr_core.models.inputs import protein_input
+from moedsr_core.models.inputs import describe
 from moedsr_core.training.checkpoint import load_checkpoint, save_checkpoint
 from moedsr_core.training.motion_loss import motion_loss
 
@@ -37,8 +37,6 @@ class TrainConfig:
     """Reference structures per step N_B."""
     points: int = 1536
     """Points per reference structure and step."""
-    surface_points: int = 512
-    """Surface points the router sees."""
     learning_rate: float = 2e-3
     """Peak learning rate, after 100 steps of warm-up; falls to 1 % along a cosine."""
     weight_decay: float = 1e-2
@@ -71,20 +69,20 @@ class TrainingProtein:
     times: Tensor
 
 
-def training_protein(sample: MotionSample, config: TrainConfig) -> TrainingProtein:
-    """Describe a sample's reference structure to the model, once."""
-    protein, frame = protein_input(
-        sample.structure, n_points=config.surface_points, seed=config.seed
-    )
-    points = frame.to_canonical(sample.points) / frame.scale
+def training_protein(sample: MotionSample, time_map: TimeMap) -> TrainingProtein:
+    """Describe a sample to the model, once."""
+    scale = float(np.abs(sample.structure.coords).max()) + OMEGA_MARGIN
     return TrainingProtein(
         name=sample.name,
-        protein=protein,
-        points=torch.tensor(points, dtype=torch.float32),
+        protein=describe(
+            sample.structure, sample.surface_points, sample.surface_normals,
+            scale=scale, surface=None,
+        ),
+        points=torch.tensor(sample.points / scale, dtype=torch.float32),
         start=torch.tensor(sample.start, dtype=torch.float32),
         distances=torch.tensor(sample.distances, dtype=torch.float32),
-        times=torch.tensor(config.time.to_t(sample.lags_ps), dtype=torch.float32),
-    )
+        times=torch.tensor(time_map.to_t(sample.lags_ps), dtype=torch.float32),
+    )  # fmt: skip
 
 
 def train(
