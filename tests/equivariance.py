@@ -48,11 +48,18 @@ def moved(protein: ProteinInput, rotation: Tensor, shift: Tensor) -> ProteinInpu
     )
 
 
+def random_rotation(generator: torch.Generator, dtype: torch.dtype | None = None) -> Tensor:
+    """A proper rotation, uniformly drawn (QR of a Gaussian matrix)."""
+    q, r = torch.linalg.qr(torch.randn(3, 3, generator=generator, dtype=dtype))
+    q = q * r.diagonal().sign()
+    return q * torch.linalg.det(q)
+
+
 def motions(seed: int = 1) -> dict[str, tuple[Tensor, Tensor]]:
     """A translation, a rotation and a reflection, by name."""
     generator = torch.Generator().manual_seed(seed)
     still, stay = torch.eye(3), torch.zeros(3)
-    turn = o3.rand_matrix(1)[0]
+    turn = random_rotation(generator)
     return {
         "translation": (still, 30.0 * torch.randn(3, generator=generator)),
         "rotation": (turn, stay),

@@ -85,6 +85,12 @@ def test_load_balance_is_one_at_uniform_use_and_the_number_of_experts_at_the_wor
     assert float(load_balance(torch.eye(4)[[2] * 6])) == pytest.approx(4.0)
 
 
+def test_load_balance_counts_winners_and_averages_gates():
+    gates = torch.tensor([[0.6, 0.4, 0.0], [0.7, 0.0, 0.3], [0.0, 0.9, 0.1]])
+    expected = 3 * (2 / 3 * 1.3 / 3 + 1 / 3 * 1.3 / 3)
+    assert float(load_balance(gates)) == pytest.approx(expected)
+
+
 def test_load_balance_is_least_at_uniform_use():
     uses = [
         float(load_balance(torch.eye(3)[list(choice)]))

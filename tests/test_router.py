@@ -274,6 +274,14 @@ def test_chemistry_falls_off_as_inverse_distance():
     torch.testing.assert_close(seen[0][:, 0, -1], torch.tensor([0.25, 2.0]))
 
 
+def test_chemistry_averages_over_residues(protein):
+    net, seen = GeoAN(4, 4, 5), []
+    net.residue_mlp.register_forward_hook(lambda _, __, output: seen.append(output.mean(dim=1)))
+    net.point_mlp.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
+    net(protein.points, protein.residue_positions, protein.residue_kinds)
+    assert torch.equal(*seen)
+
+
 def test_a_short_chain_has_fewer_neighbours_than_asked_for(protein):
     net = GeoAN(4, 4, 16)
     assert (
@@ -286,6 +294,20 @@ def test_a_short_chain_has_fewer_neighbours_than_asked_for(protein):
 def test_radial_basis_has_its_centres_every_30_over_phi_p_angstrom():
     radial = GaussianRadial(32, 5, 10.0, 30.0, 32)
     torch.testing.assert_close(radial.centres, torch.arange(33) * (30.0 / 32))
+
+
+def test_radial_basis_is_gaussian_in_the_distance():
+    radial, seen = GaussianRadial(3, 5, 2.0, 30.0, 8), []
+    radial.mlp.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
+    radial(torch.tensor([10.5]))
+    expected = torch.exp(-2.0 * torch.tensor([10.5, 0.5, 9.5, 19.5]) ** 2)
+    torch.testing.assert_close(seen[0][0], expected)
+
+
+def test_the_descriptor_reads_the_largest_value_of_each_feature(protein):
+    router = Router(SMALL)
+    features, descriptor = router(protein)
+    torch.testing.assert_close(router.readout(features.amax(dim=0)), descriptor)
 
 
 def test_every_router_parameter_gets_a_gradient(protein):
