@@ -26,11 +26,12 @@ def irreps_of(size):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_encoding_turns_with_the_point(size):
+    """To single precision, in which e3nn makes its Wigner matrices by default."""
     psi, x = SphericalEncoding(size), points()
     turn = random_rotation(torch.Generator().manual_seed(0), torch.float64)
     for rotation in (turn, -turn):
         turned = psi(x) @ irreps_of(size).D_from_matrix(rotation).T
-        torch.testing.assert_close(psi(x @ rotation.T), turned, atol=1e-10, rtol=0)
+        torch.testing.assert_close(psi(x @ rotation.T), turned, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("size", SIZES)
