@@ -136,6 +136,11 @@ def read_records(chunks: Iterator[bytes]) -> Iterator[tuple[dict, bytes]]:
     assert head["type"] == "end" and not held
 
 
+def read_array(data: bytes, name: str) -> np.ndarray:
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        return arrays[name]
+
+
 def wait_until(condition, what: str) -> None:
     end = time.monotonic() + DEADLINE_S
     while not condition():
