@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -16,6 +16,7 @@ MAX_NODES = 2**27
 """Largest grid searched, 512³ nodes: a few bytes of scratch memory are kept per node."""
 
 
+@runtime_checkable
 class Field(Protocol):
     """A scalar field that moves in time; negative inside."""
 

@@ -15,10 +15,12 @@ _STEPS = 8
 """Most Newton steps per time."""
 _TOLERANCE = 0.005
 """Residual at which a vertex rests, in spacings."""
-_SETTLING = 5
+_SETTLING = 10
 """Smoothing rounds for a new mesh; marching cubes leaves slivers."""
-_SMOOTHING = 0.3
-"""Share of the way to the mean of its neighbours that a vertex slides per round."""
+_SETTLING_SHARE = 0.5
+"""Share of the way to the mean of its neighbours that a vertex of a new mesh slides per round."""
+_FOLLOWING_SHARE = 0.1
+"""The same for the one round per time, so that vertices stay with their part of the surface."""
 _LEAST_SLOPE = 0.5
 """Steps are no longer than with a field this steep."""
 _STRAY = 1.0
@@ -45,7 +47,7 @@ class Tracker:
         self._spacing = band.grid.spacing
         now = self._project(mesh.vertices.astype(np.float64), band)
         for _ in range(_SETTLING):
-            now = self._slide(now, band)
+            now = self._slide(now, band, _SETTLING_SHARE)
         self._settle(now.positions)
         self._spoilt_at_first = self._spoilt(now)
 
@@ -54,7 +56,7 @@ class Tracker:
         now = self._project(self.mesh.vertices.astype(np.float64), band)
         if now.stray(self._spacing):
             return False
-        now = self._slide(now, band)
+        now = self._slide(now, band, _FOLLOWING_SHARE)
         if now.stray(self._spacing) or not _covers(now.positions, band):
             return False
         if self._spoilt(now) > self._spoilt_at_first + _SPOILT:
@@ -83,12 +85,12 @@ class Tracker:
             residual[moving], gradient[moving] = band.field.sample(x[moving])
         return _Landed(x, residual, gradient)
 
-    def _slide(self, now: _Landed, band: NarrowBand) -> _Landed:
+    def _slide(self, now: _Landed, band: NarrowBand, share: float) -> _Landed:
         """One round of Laplacian smoothing within the surface, then back onto it."""
         x, normals = now.positions, now.normals
         pull = self._neighbours @ x - x
         pull -= (pull * normals).sum(axis=1, keepdims=True) * normals
-        return self._project(x + _SMOOTHING * pull, band)
+        return self._project(x + share * pull, band)
 
     def _spoilt(self, now: _Landed) -> float:
         """Share of triangles that are slivers or face inwards."""
