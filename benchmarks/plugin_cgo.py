@@ -51,9 +51,8 @@ def main(states: int = 100) -> None:
     build = timed(lambda: [layout.floats(vertices, vertices, colors) for _ in range(states)])
     ours = lay_out + build + load
     print(f"{platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}")
-    print(
-        f"{states} states of {len(faces)} triangles; floats per triangle: {len(floats) / len(faces):.1f}"
-    )
+    share = len(floats) / len(faces)
+    print(f"{states} states of {len(faces)} triangles; {share:.1f} floats per triangle")
     print(f"PyMOL's own loading of plain triangles  {theirs:6.2f} s")
     print(f"ours: strips {lay_out:.3f} + lists {build:.2f} + loading {load:.2f} = {ours:6.2f} s")
     print(f"ratio {ours / theirs:.2f}; drawing all anew in other colours {repaint + build:.2f} s")

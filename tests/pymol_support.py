@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -90,6 +91,7 @@ class FakeBackend:
         frames = job["options"].get("frames", 1)
         drop_after = self.behaviour.get("drop_after")
         center = job["arrays"]["coords"].mean(axis=0)
+        first = ball(segments=self.behaviour.get("segments", SEGMENTS))[0]
         send(record("progress", stage="waiting", frames_done=0, frames=frames, seconds_left=None))
         if self.behaviour.get("say"):
             send(self.behaviour["say"].encode())
@@ -102,7 +104,7 @@ class FakeBackend:
             if k >= start:
                 send(frame_record(k, frames, center, self.behaviour))
                 if k == 0:
-                    send(record("attributes", first_attributes(job["arrays"]["coords"], center)))
+                    send(record("attributes", first_attributes(job["arrays"]["coords"], first)))
             if drop_after is not None and k >= start and k - start == drop_after:
                 return
             time.sleep(self.behaviour.get("pause", 0.0))
@@ -110,7 +112,7 @@ class FakeBackend:
             end = {"state": "failed", "error": self.behaviour["fails"], "summary": {}}
             send(record("end", **end))
             return
-        send(record("attributes", last_attributes()))
+        send(record("attributes", last_attributes(first)))
         send(record("end", state="done", error=None, summary={"model": "fake"}))
 
     def _misbehaves(self, k: int) -> bool:
@@ -220,16 +222,19 @@ def frame_record(k: int, frames: int, center: np.ndarray, behaviour: dict[str, A
     return record("frame", arrays, index=k)
 
 
-def first_attributes(coords: np.ndarray, center: np.ndarray) -> dict[str, np.ndarray]:
-    unit, _ = ball()
-    points = center + RADIUS * unit
-    atom = ((points[:, None] - coords[None]) ** 2).sum(axis=2).argmin(axis=1)
+def first_attributes(coords: np.ndarray, unit: np.ndarray) -> dict[str, np.ndarray]:
+    """Nearest atoms, and two experts that share the ball at its equator."""
+    points = coords.mean(axis=0) + RADIUS * unit
+    atom = np.concatenate([
+        ((part[:, None] - coords[None]) ** 2).sum(axis=2).argmin(axis=1)
+        for part in np.array_split(points, 1 + len(points) // 500)
+    ])  # fmt: skip
     share = (unit[:, 2] > 0).astype(np.float32)
     return {"atom": atom.astype(np.int32), "expert": np.stack([share, 1 - share], axis=1)}
 
 
-def last_attributes() -> dict[str, np.ndarray]:
-    unit, _ = ball()
+def last_attributes(unit: np.ndarray) -> dict[str, np.ndarray]:
+    """A ball that moves most at its north pole."""
     height = unit[:, 2].astype(np.float32)
     return {"fluctuation": 1 + height, "mean_displacement": height}
 
@@ -302,6 +307,12 @@ def child_environment(**behaviour: Any) -> dict[str, str]:
     """Environment in which ``-m pymol_support`` is a backend of the given behaviour."""
     path = os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH"))))
     return {"PYTHONPATH": path, "FAKE_BACKEND": json.dumps(behaviour)}
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs."""
+    done = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
+    return done.stdout.strip() not in ("", "Z")
 
 
 if __name__ == "__main__":

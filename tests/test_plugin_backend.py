@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pymol_support import FakeBackend, call, child_environment, open_pymol
+from pymol_support import FakeBackend, call, child_environment, is_alive, open_pymol
 
 from moedsr_pymol import backend as backend_module
 from moedsr_pymol.backend import LocalBackend, find_python
@@ -34,11 +34,6 @@ def fake_child(monkeypatch: pytest.MonkeyPatch, **behaviour: Any) -> LocalBacken
     for key, value in child_environment(**behaviour).items():
         monkeypatch.setenv(key, value)
     return LocalBackend(sys.executable, "pymol_support")
-
-
-def is_alive(pid: int) -> bool:
-    done = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
-    return done.stdout.strip() not in ("", "Z")
 
 
 def wait_until(condition: Any, seconds: float = 8.0) -> bool:
