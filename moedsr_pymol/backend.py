@@ -157,9 +157,16 @@ class LocalBackend:
             return self._client.again()
 
     def stop(self) -> None:
-        """End the server; the next :meth:`client` starts another."""
-        with self._lock:
+        """End the server, even one just starting; the next :meth:`client` starts another."""
+        process = self._process
+        if not self._lock.acquire(timeout=END_S):
+            if process is not None:
+                process.kill()  # whoever waits for its greeting then gives up the lock
+            self._lock.acquire()
+        try:
             self._end()
+        finally:
+            self._lock.release()
 
     def _start(self) -> None:
         python = self._python or find_python()

@@ -11,6 +11,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
+from .backend import LocalBackend
 from .client import BackendClient, Record
 from .errors import BackendError, SilentStreamError, UserError
 from .progress import Progress
@@ -24,32 +27,28 @@ WAIT_S = 0.1
 
 
 class Receiver:
-    """The thread that follows one job's stream.
+    """The thread that starts one job and follows its stream.
 
     Args:
-        client: A connection of its own.
-        job_id: The job.
-        alive: Whether the backend's process lives; a dead one is not asked again.
-        last_words: What a dead one said last.
+        backend: Where it is computed; started if need be.
+        arrays: The atoms.
+        options: The job's options.
     """
 
     def __init__(
-        self,
-        client: BackendClient,
-        job_id: str,
-        alive: Callable[[], bool],
-        last_words: Callable[[], str],
+        self, backend: LocalBackend, arrays: dict[str, np.ndarray], options: dict[str, Any]
     ) -> None:
         self.events: queue.Queue[tuple[str, Any]] = queue.Queue()
-        self._client, self._job_id = client, job_id
-        self._alive, self._last_words = alive, last_words
+        self._backend, self._arrays, self._options = backend, arrays, options
+        self._client: BackendClient | None = None
+        self._job_id = ""
         self._last: Frame | None = None
         self._received = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="moedsr-stream", daemon=True)
 
     def start(self) -> None:
-        """Begin to receive."""
+        """Begin."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -58,6 +57,8 @@ class Receiver:
         threading.Thread(target=self._dismiss, name="moedsr-cancel", daemon=True).start()
 
     def _dismiss(self) -> None:
+        if self._client is None or not self._job_id:
+            return  # not started yet: the thread sees the flag and comes back here
         client = self._client.again()
         try:
             client.cancel(self._job_id)
@@ -69,6 +70,7 @@ class Receiver:
 
     def _run(self) -> None:
         try:
+            self._begin()
             self._follow()
         except UserError as error:
             self.events.put(("failed", error))
@@ -76,7 +78,16 @@ class Receiver:
             text = f"what the backend sent could not be understood ({error}); restart it"
             self.events.put(("failed", BackendError(text)))
         finally:
-            self._client.close()
+            if self._client is not None:
+                self._client.close()
+
+    def _begin(self) -> None:
+        if not self._backend.running:
+            self.events.put(("progress", {"stage": "starting the backend"}))
+        self._client = self._backend.client()
+        self._job_id = self._client.create(self._arrays, self._options)
+        if self._stop.is_set():
+            self._dismiss()
 
     def _follow(self) -> None:
         tries = 0
@@ -93,8 +104,8 @@ class Receiver:
                 self._stop.wait(RETRY_S)
 
     def _check_alive(self) -> None:
-        if not self._alive():
-            words = self._last_words()
+        if not self._backend.running:
+            words = self._backend.last_words()
             raise BackendError(
                 "the backend ended in mid-job"
                 + (f" ({words})" if words else "")
@@ -103,6 +114,7 @@ class Receiver:
 
     def _read_stream(self) -> bool:
         """Pass on records until the end; whether there was one."""
+        assert self._client is not None
         for record in self._client.stream(self._job_id, self._received):
             if self._stop.is_set():
                 return True
@@ -126,6 +138,7 @@ class Receiver:
             raise BackendError("the backend sent frames out of order; restart it")
 
     def _delete(self) -> None:
+        assert self._client is not None
         try:
             self._client.delete(self._job_id)
         except BackendError:

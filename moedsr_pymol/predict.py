@@ -66,16 +66,11 @@ def carry_out(order: Order, _self: Any) -> str:
     backend = backend_named(order.backend)
     atoms = polymer_atoms(order.selection, order.state, _self)
     name = workspace.free_name(order.name, atoms.object_name, _self)
-    progress = Progress(name, order.quiet)
-    if not backend.running:
-        progress.say("starting the backend")
-    client = backend.client()
-    job_id = client.create(atoms.arrays(), order.options)
     if name in workspace.jobs:
         workspace.jobs[name].cancel()
     surface = Surface(name, atoms, order.coloring, planned=order.options.get("frames", 1))
-    receiver = Receiver(client, job_id, lambda: backend.running, backend.last_words)
-    job = Job(surface, receiver, workspace, progress, _self)
+    receiver = Receiver(backend, atoms.arrays(), order.options)
+    job = Job(surface, receiver, workspace, Progress(name, order.quiet), _self)
     job.start()
     if order.wait or (order.wait is None and not in_window()):
         job.wait()

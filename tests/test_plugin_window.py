@@ -37,7 +37,6 @@ from moedsr_pymol.backend import LocalBackend
 from moedsr_pymol.workspace import Workspace
 
 predict.BACKENDS["local"] = LocalBackend(sys.executable, "pymol_support")
-predict.BACKENDS["local"].client()
 cmd.fab("ACDEFGHIKLMNPQRSTVWY", "prot", chain="A")
 cmd.zoom("prot", 20)
 cmd.bg_color("black")
