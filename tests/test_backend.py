@@ -24,7 +24,7 @@ from test_wire import BAD_BODIES, body_of, full_disk, options_of
 
 from moedsr_core.backend import server
 from moedsr_core.backend.app import create_app
-from moedsr_core.backend.jobs import Event, JobQueue
+from moedsr_core.backend.jobs import Event, Job, JobQueue
 from moedsr_core.backend.wire import MAX_BODY_BYTES, read_request
 from moedsr_core.errors import BackendError, InputError
 
@@ -339,6 +339,21 @@ def test_a_cancelled_job_stops_and_its_stream_ends(client, science):
     assert client.state(job)["frames_done"] == 2
     science.hold = None
     assert client.end(client.create())["state"] == "done"
+
+
+def test_a_cancelled_job_stops_even_if_its_engine_does_not_listen(jobs):
+    made = []
+
+    def deaf(structure, options, on_progress, should_stop):
+        for k in range(1000):
+            made.append(k)
+            yield Event(kind="frame", data=fake_frame(k))
+            job.cancel()
+
+    job = Job(read_request(body_of()), jobs.folder)
+    job.run(deaf)
+    assert job.state == "cancelled"
+    assert made == [0, 1] and job.spool.n_frames == 1
 
 
 def test_a_queued_job_that_is_cancelled_never_runs(client, science):

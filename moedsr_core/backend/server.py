@@ -214,7 +214,13 @@ def _private_stdin() -> int:
     On Windows a library that looks at its standard input while a thread reads that pipe would
     wait for the pipe's end.
     """
-    pipe = os.dup(0)
+    try:
+        pipe = os.dup(0)
+    except OSError as error:
+        raise InputError(
+            "--parent-pipe needs a pipe as standard input, got none; start it from the program "
+            "that uses it, or give --token-file"
+        ) from error
     _point_at_null(0, os.O_RDONLY)
     return pipe
 
