@@ -148,7 +148,7 @@ def load_trajectory(path: str | Path) -> MeshTrajectory:
         InputError: If the file is missing, damaged or of another make.
     """
     try:
-        with np.load(Path(path), allow_pickle=False) as archive:
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except OSError as error:
         raise InputError(f"could not read {path}: {error.strerror or error}") from error
@@ -156,7 +156,7 @@ def load_trajectory(path: str | Path) -> MeshTrajectory:
         raise InputError(
             f"expected a trajectory written by moedsr in {path}, got {error}"
         ) from error
-    except AttributeError as error:
+    except (AttributeError, TypeError) as error:
         raise InputError(f"expected an npz archive in {path}, got a single array") from error
     try:
         return _from_arrays(arrays)

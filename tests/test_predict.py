@@ -1,0 +1,343 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from moving_protein import GROWTH, GrowingModel, growing, helix
+from scipy.spatial import cKDTree
+
+from moedsr_core.errors import CancelledError, InputError
+from moedsr_core.mesh_trajectory import load_trajectory
+from moedsr_core.models.anchored import AnchoredConfig, AnchoredMoEDSR
+from moedsr_core.models.registry import LoadedModel
+from moedsr_core.predict import (
+    Prediction,
+    PredictOptions,
+    choose_device,
+    predict,
+    predict_frames,
+    surface_mesh,
+)
+from moedsr_core.structure import from_arrays
+from moedsr_core.surface.ses import SolventExcludedSurface
+
+OPTIONS = PredictOptions(frames=5, device="cpu", latent="zero", n_points=200)
+
+
+def anchored(seed: int = 0) -> LoadedModel:
+    """The default architecture with random weights that move the surface."""
+    torch.manual_seed(seed)
+    model = AnchoredMoEDSR(AnchoredConfig(width=16, depth=1, local_channels=16)).eval()
+    for expert in model.experts:
+        torch.nn.init.normal_(expert[-1].weight, 0, 0.1)
+    return growing(model)
+
+
+@pytest.fixture(scope="module")
+def movie():
+    return predict(helix(), OPTIONS, loaded=growing())
+
+
+def test_the_first_frame_is_the_input_surface_in_the_inputs_own_pose(movie):
+    atoms = helix()
+    surface = SolventExcludedSurface(atoms.coords, atoms.radii)
+    assert np.abs(surface.signed_distance(movie.frames[0].vertices)).max() < 0.1
+    assert np.abs(movie.frames[0].displacement).max() < 0.02
+    assert movie.frames[0].volume == pytest.approx(surface.mesh(0.5).volume, rel=0.04)
+
+
+def test_the_last_frame_lies_the_growth_outside_the_first(movie):
+    assert movie.frames[-1].displacement == pytest.approx(GROWTH, abs=0.05)
+    distance = cKDTree(movie.frames[0].vertices).query(movie.frames[-1].vertices)[0]
+    assert np.median(distance) == pytest.approx(GROWTH, abs=0.1)
+
+
+def test_fluctuation_and_mean_displacement_are_those_of_the_distance(movie):
+    signal = GROWTH * np.linspace(0, 1, 5)
+    assert movie.fluctuation == pytest.approx(signal.std(), abs=0.03)
+    assert movie.mean_displacement == pytest.approx(signal.mean(), abs=0.03)
+
+
+def test_every_frame_is_watertight_with_outward_normals(movie):
+    for frame in movie.frames:
+        assert frame.is_watertight
+        ahead = replace(frame, vertices=frame.vertices + 0.05 * frame.normals)
+        assert ahead.volume > frame.volume > 0
+
+
+def test_tracked_frames_share_their_faces(movie):
+    assert all(frame.faces is movie.frames[0].faces for frame in movie.frames)
+    assert movie.metadata["topologies"] == 1
+
+
+def test_each_vertex_names_the_nearest_atom_of_the_input():
+    atoms = helix()
+    water = from_arrays(
+        np.array([[50.0, 0, 0]]), elements=["O"], atom_names=["O"], residue_names=["HOH"]
+    )
+    both = from_arrays(
+        np.concatenate([water.coords, atoms.coords]),
+        **{
+            name: np.concatenate([getattr(water, name), getattr(atoms, name)])
+            for name in ("elements", "atom_names", "residue_names", "residue_ids", "chain_ids")
+        },
+    )
+    movie = predict(both, replace(OPTIONS, frames=1), loaded=growing())
+    first = movie.frames[0].vertices
+    gaps = np.linalg.norm(both.coords[movie.atom] - first, axis=1)
+    assert gaps == pytest.approx(cKDTree(atoms.coords).query(first)[0], abs=1e-5)
+    assert movie.atom.min() >= 1
+    assert len(np.unique(movie.atom)) > 20
+
+
+def test_experts_share_every_vertex(movie):
+    assert movie.expert.shape == (len(movie.frames[0].vertices), 2)
+    assert np.allclose(movie.expert, [0.25, 0.75])
+
+
+def test_times_run_evenly_from_the_input_to_the_end_of_the_span(movie):
+    assert np.allclose(movie.times, [-1, -0.5, 0, 0.5, 1])
+    assert movie.lags_ps[[0, -1]] == pytest.approx([0.0, 100.0])
+    assert predict(helix(), replace(OPTIONS, frames=1), loaded=growing()).times == [-1.0]
+
+
+def test_a_model_without_physical_time_gives_no_lags():
+    movie = predict(helix(), replace(OPTIONS, frames=1), loaded=growing(span_ps=0.0))
+    assert movie.lags_ps is None
+
+
+@pytest.mark.parametrize("mesh", ["tracked", "marching_cubes"])
+def test_a_moved_molecule_moves_its_prediction(mesh):
+    atoms, options = helix(), replace(OPTIONS, frames=3, mesh=mesh, latent="sample")
+    turn = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0]
+    turn *= np.linalg.det(turn)
+    moved = atoms.with_coords(atoms.coords @ turn.T + [30.0, -20.0, 10.0])
+    here = predict(atoms, options, loaded=anchored())
+    there = predict(moved, options, loaded=anchored())
+    assert np.abs(here.frames[2].displacement).max() > 0.05
+    for a, b in zip(here.frames, there.frames, strict=True):
+        assert len(a.vertices) == len(b.vertices)
+        expected = a.vertices @ turn.T + [30.0, -20.0, 10.0]
+        assert np.abs(b.vertices - expected).max() < 0.05
+        assert np.abs(b.normals - a.normals @ turn.T).max() < 0.1
+    assert np.abs(here.fluctuation - there.fluctuation).max() < 0.02
+
+
+def test_a_seed_draws_one_motion_and_another_seed_another():
+    options = replace(OPTIONS, frames=3, latent="sample", mesh="marching_cubes")
+    loaded = anchored()
+    first, again, other = (
+        predict(helix(), replace(options, seed=seed), loaded=loaded) for seed in (1, 1, 2)
+    )
+    assert np.array_equal(first.frames[2].vertices, again.frames[2].vertices)
+    assert np.array_equal(first.frames[2].displacement, again.frames[2].displacement)
+    a, b = (np.sort(movie.frames[2].displacement) for movie in (first, other))
+    assert len(a) != len(b) or np.abs(a - b).max() > 0.01
+
+
+def test_the_code_of_the_motion_is_what_was_asked_for():
+    grown = {}
+    for latent in ("zero", "sample", "mean", "fit"):
+        model = GrowingModel()
+        model.mean_code = torch.tensor([0.5])
+        options = replace(OPTIONS, frames=2, latent=latent, seed=3)
+        movie = predict(helix(), options, loaded=growing(model))
+        grown[latent] = float(np.median(movie.frames[1].displacement))
+    drawn = torch.randn(1, generator=torch.Generator().manual_seed(3)).item()
+    assert grown["zero"] == pytest.approx(GROWTH, abs=0.02)
+    assert grown["mean"] == pytest.approx(1.5 * GROWTH, abs=0.02)
+    assert grown["sample"] == pytest.approx((1 + drawn) * GROWTH, abs=0.05)
+
+
+def test_a_mean_code_that_the_model_lacks_is_refused():
+    with pytest.raises(InputError, match="latent=mean"):
+        predict(helix(), replace(OPTIONS, latent="mean"), loaded=growing())
+
+
+def test_an_unfactored_model_counts_points_times_frames_and_a_separable_one_points():
+    options = replace(OPTIONS, mesh="marching_cubes")
+    unfactored = predict(helix(), options, loaded=growing()).metadata
+    separable = predict(helix(), options, loaded=anchored()).metadata
+    assert unfactored["network_evaluations"] > 2 * unfactored["nodes_prepared"]
+    assert separable["network_evaluations"] == separable["nodes_prepared"]
+
+
+def test_frames_are_computed_only_as_they_are_asked_for():
+    prediction = Prediction(helix(), OPTIONS, growing())
+    frames = prediction.frames()
+    with pytest.raises(InputError, match="first frame"):
+        prediction.first_attributes()
+    first = next(frames)
+    assert prediction.summary()["frames"] == 1
+    attributes = prediction.first_attributes()
+    assert len(attributes["atom"]) == len(first.vertices) == len(attributes["expert"])
+    next(frames)
+    assert prediction.summary()["frames"] == 2
+    assert prediction.motion()["fluctuation"] == pytest.approx(GROWTH / 8, abs=0.02)
+
+
+def test_progress_names_each_stage_and_counts_frames():
+    heard = []
+    prediction = Prediction(helix(), OPTIONS, growing())
+    list(prediction.frames(on_progress=lambda stage, done: heard.append((stage, done))))
+    assert [done for stage, done in heard if stage == "computing frames"] == [0, 1, 2, 3, 4, 5]
+    assert list(dict.fromkeys(stage for stage, _ in heard)) == [
+        "reading the model",
+        "measuring the surface",
+        "encoding the protein",
+        "computing frames",
+    ]
+
+
+@pytest.mark.parametrize("after", [0, 2, 10])
+def test_a_stop_ends_the_work_at_once(after):
+    asked = []
+
+    def should_stop() -> bool:
+        asked.append(None)
+        return len(asked) > after
+
+    with pytest.raises(CancelledError):
+        list(Prediction(helix(), OPTIONS, growing()).frames(should_stop=should_stop))
+    assert len(asked) == after + 1
+
+
+def test_a_stop_is_heard_inside_the_first_frame():
+    seen = []
+
+    def should_stop() -> bool:
+        seen.append(None)
+        return len(seen) > 4
+
+    frames = Prediction(helix(), OPTIONS, growing()).frames(should_stop=should_stop)
+    with pytest.raises(CancelledError):
+        next(frames)
+
+
+def test_a_surface_that_outgrows_the_box_is_named():
+    model = GrowingModel()
+    model.mean_code = torch.tensor([8.0])
+    with pytest.raises(InputError, match="leaves the box"):
+        predict(helix(), replace(OPTIONS, latent="mean"), loaded=growing(model))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"frames": 0}, "frames must be a whole number from 1 to 2000"),
+        ({"frames": 2001}, "frames"),
+        ({"frames": True}, "frames"),
+        ({"spacing": 0.1}, "spacing must be a number from 0.3 to 3.0"),
+        ({"spacing": 4.0}, "spacing"),
+        ({"spacing": float("nan")}, "spacing"),
+        ({"seed": -1}, "seed"),
+        ({"n_points": 3}, "n_points"),
+        ({"mesh": "cubes"}, r"mesh must be one of .*tracked"),
+        ({"latent": "best"}, r"latent must be one of zero, sample, mean, fit"),
+        ({"surface": "edtsurf"}, r"surface must be one of ses, pymol, msms"),
+        ({"device": "tpu"}, "device must be"),
+        ({"model": ""}, "model must be"),
+    ],
+)
+def test_options_out_of_range_are_refused(change, reason):
+    with pytest.raises(InputError, match=reason):
+        replace(OPTIONS, **change)
+
+
+def test_the_processor_is_there_and_other_devices_only_where_they_are(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert choose_device("auto") == choose_device("cpu") == torch.device("cpu")
+    for name in ("cuda", "cuda:1", "mps"):
+        with pytest.raises(InputError, match=f"no device {name} here"):
+            choose_device(name)
+    with pytest.raises(InputError, match="device must be"):
+        choose_device("gpu")
+
+
+def test_a_device_is_taken_in_the_order_cuda_mps_cpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert choose_device("auto").type == "cuda"
+    with pytest.raises(InputError, match="cuda:1"):
+        choose_device("cuda:1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto").type == "mps"
+
+
+def test_a_structure_without_polymer_is_refused_before_anything_runs():
+    with pytest.raises(InputError, match="protein or nucleic acid"):
+        predict_frames(
+            from_arrays(np.zeros((1, 3)), elements=["ZN"], residue_names=["ZN"]), OPTIONS
+        )
+
+
+def test_an_unknown_model_is_refused_with_its_name():
+    with pytest.raises(InputError, match="no_such_model"):
+        next(predict_frames(helix(), replace(OPTIONS, model="no_such_model")))
+
+
+def test_the_surface_mesh_of_a_structure_is_its_solvent_excluded_surface():
+    atoms = helix()
+    mesh = surface_mesh(atoms, "ses", 0.6)
+    surface = SolventExcludedSurface(atoms.coords, atoms.radii)
+    assert np.abs(surface.signed_distance(mesh.vertices)).max() < 0.15
+    with pytest.raises(InputError, match="ses, pymol, msms"):
+        surface_mesh(atoms, "edtsurf")
+    with pytest.raises(InputError, match="spacing"):
+        surface_mesh(atoms, "ses", 0.0)
+
+
+def test_other_programs_surfaces_get_the_spacing_in_their_own_terms(monkeypatch):
+    asked = {}
+    for name in ("pymol", "msms"):
+        monkeypatch.setattr(
+            f"moedsr_core.predict.{name}_surface",
+            lambda atoms, **options: asked.update(options) or surface_mesh(atoms, "ses", 1.0),
+        )
+        surface_mesh(helix(), name, 0.5)
+    assert asked == {"quality": 0, "density": 4.0}
+
+
+def test_the_models_points_can_come_from_another_programs_surface(monkeypatch):
+    seen = {}
+
+    class Looking(GrowingModel):
+        def encode(self, protein):
+            seen["points"], seen["surface"] = protein.points.numpy(), protein.surface
+            return super().encode(protein)
+
+    def inflated(atoms, **_options):
+        return SolventExcludedSurface(atoms.coords, atoms.radii + 1.0).mesh(0.7)
+
+    monkeypatch.setattr("moedsr_core.predict.msms_surface", inflated)
+    movie = predict(helix(), replace(OPTIONS, frames=1, surface="msms"), loaded=growing(Looking()))
+    away = seen["surface"].signed_distance(seen["points"].astype(np.float64))
+    assert np.median(away) == pytest.approx(1.0, abs=0.15)
+    assert np.abs(movie.frames[0].displacement).max() < 0.02
+
+
+def test_a_prediction_comes_back_from_its_file(movie, tmp_path):
+    movie.save(tmp_path / "a.npz")
+    loaded = load_trajectory(tmp_path / "a.npz")
+    assert np.array_equal(loaded.frames[3].vertices, movie.frames[3].vertices)
+    assert loaded.metadata["options"]["frames"] == 5
+    assert loaded.metadata["program"] == "moedsr"
+
+
+@pytest.mark.data
+def test_a_real_protein_moves_and_starts_from_its_own_surface(data_dir):
+    from moedsr_core.structure import polymer_heavy_atoms
+    from moedsr_core.structure_io import read_structure
+
+    atoms = polymer_heavy_atoms(read_structure(data_dir / "structures" / "1enh.pdb"))
+    options = replace(OPTIONS, frames=3, spacing=1.0, latent="sample")
+    movie = predict(atoms, options, loaded=anchored())
+    surface = SolventExcludedSurface(atoms.coords, atoms.radii)
+    assert np.abs(surface.signed_distance(movie.frames[0].vertices)).max() < 0.3
+    assert all(frame.is_watertight for frame in movie.frames)
+    assert np.abs(movie.frames[2].displacement).max() > 0.05
+    assert movie.metadata["share_of_dense"] < 0.3
