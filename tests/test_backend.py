@@ -7,6 +7,7 @@ import http.client
 import io
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -620,7 +621,9 @@ def start_child(tmp_path: Path, *arguments: str) -> subprocess.Popen:
     )
 
 
-def test_a_child_answers_its_handshake_and_ends_with_its_input(tmp_path):
+def test_a_child_answers_its_handshake_leaves_ctrl_c_to_its_parent_and_ends_with_its_input(
+    tmp_path,
+):
     child = start_child(tmp_path)
     with child:
         child.stdin.write(f"{TOKEN}\n".encode())
@@ -630,6 +633,10 @@ def test_a_child_answers_its_handshake_and_ends_with_its_input(tmp_path):
         health = Client(answer["port"])("GET", "/health")
         assert health.status_code == 200 and health.json()["pid"] == child.pid
         assert len(list(tmp_path.iterdir())) == 1
+        if os.name == "posix":
+            child.send_signal(signal.SIGINT)
+            time.sleep(0.3)
+        assert answers(Client(answer["port"]))
         began = time.monotonic()
         child.stdin.close()
         assert child.wait(DEADLINE_S) == 0
@@ -662,6 +669,20 @@ def answers(client: Client) -> bool:
         return client("GET", "/jobs").status_code == 200
     except requests.ConnectionError:
         return False
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
+def test_a_server_of_its_own_ends_in_order_with_ctrl_c(tmp_path):
+    token_file, folder = tmp_path / "token", tmp_path / "jobs"
+    token_file.write_text(f"{TOKEN}\n")
+    command = [*MODULE, "--port", "0", "--token-file", str(token_file), "--jobs-dir", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        client = Client(json.loads(process.stdout.readline())["port"])
+        assert client("GET", "/jobs").json() == []
+        process.send_signal(signal.SIGINT)
+        log = process.communicate(timeout=DEADLINE_S)[1]
+    assert (process.returncode, log) == (0, b"")
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("given", [b"", b"\n", b"short\n"])

@@ -64,8 +64,9 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter) or lost
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End in order; uvicorn would raise the signal again before the jobs are cleared away."""
         if sig != signal.SIGINT or self._orphaned is None:  # a child leaves Ctrl-C to its parent
-            super().handle_exit(sig, frame)
+            self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._jobs.cancel_all()  # which ends their streams
