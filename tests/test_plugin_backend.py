@@ -152,7 +152,7 @@ def test_a_python_without_the_core_is_refused_by_name(monkeypatch):
 
 
 def test_a_module_in_the_users_folder_does_not_shadow_the_servers(monkeypatch, tmp_path):
-    (tmp_path / "queue.py").write_text("raise SystemExit('shadowed')")
+    (tmp_path / "socketserver.py").write_text("raise SystemExit('shadowed')")
     monkeypatch.chdir(tmp_path)
     backend = fake_child(monkeypatch)
     try:

@@ -112,10 +112,11 @@ def test_states_cost_less_than_pymols_own_loading_of_plain_triangles():
     assert ours < theirs  # measured: 0.5; benchmarks/plugin_cgo.py has 100 states
 
 
-def test_nearest_is_the_nearest_of_all():
+@pytest.mark.parametrize("count", [400, 40, 1], ids=["dense", "sparse", "single"])
+def test_nearest_is_the_nearest_of_all(count):
     rng = np.random.default_rng(3)
-    targets = rng.normal(size=(400, 3)) * 6
-    points = np.vstack([targets + rng.normal(size=targets.shape), [[80.0, -70.0, 5.0]]])
+    targets = rng.normal(size=(count, 3)) * 6
+    points = np.vstack([rng.normal(size=(500, 3)) * 6, [[80.0, -70.0, 5.0]]])
     brute = ((points[:, None] - targets[None]) ** 2).sum(axis=2).argmin(axis=1)
     np.testing.assert_array_equal(nearest(points, targets), brute)
 

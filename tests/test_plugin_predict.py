@@ -99,14 +99,18 @@ def test_the_backend_is_sent_the_stored_atoms_of_the_polymer(cmd, backend):
 
 
 def test_of_alternate_locations_the_best_occupied_is_sent(cmd, backend):
-    cmd.alter("resi 3 and sidechain", "alt, q = 'B', 0.7")
-    cmd.create("twin", "resi 3 and sidechain")
-    cmd.alter("twin", "alt, q, name = 'A', 0.3, name")
-    cmd.create("prot2", "prot or twin")
-    both = cmd.count_atoms("prot2")
-    call(cmd, "moedsr_predict", "prot2", frames=1)
-    assert both > cmd.count_atoms("prot")
-    assert len(backend.jobs["job0"]["arrays"]["coords"]) == cmd.count_atoms("prot")
+    side_chain = "resi 3 and sidechain"
+    cmd.create("twin", f"prot and {side_chain}")
+    cmd.alter(f"prot and {side_chain}", "alt, q = 'B', 0.7")
+    cmd.alter("twin", "alt, q = 'A', 0.3")
+    cmd.alter_state(1, "twin", "x += 0.5")
+    cmd.create("both", "prot or twin")
+    call(cmd, "moedsr_predict", "both", frames=1)
+    assert cmd.count_atoms("both") == cmd.count_atoms("prot") + cmd.count_atoms("twin")
+    sent = backend.jobs["job0"]["arrays"]["coords"]
+    kept: list[Any] = []
+    cmd.iterate_state(1, "prot", "kept.append((x, y, z))", space={"kept": kept})
+    np.testing.assert_allclose(np.sort(sent, axis=0), np.sort(kept, axis=0), atol=1e-5)
 
 
 def test_options_that_were_not_given_are_left_to_the_backend(cmd, backend):
