@@ -389,6 +389,14 @@ def test_a_deleted_job_is_gone_with_its_files(client, science, jobs):
     wait_until(lambda: not list(jobs.folder.iterdir()), "the folder is empty")
 
 
+def test_a_finished_job_that_is_deleted_leaves_no_files(client, jobs):
+    job = client.create()
+    assert client.end(job)["state"] == "done"
+    assert len(list((jobs.folder / job).iterdir())) == 7
+    assert client("DELETE", f"/jobs/{job}").status_code == 204
+    assert list(jobs.folder.iterdir()) == []
+
+
 def test_files_lost_under_a_stream_end_it_with_a_sentence(client, jobs):
     job = client.create(frames=3)
     assert client.end(job)["state"] == "done"
