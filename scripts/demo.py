@@ -34,10 +34,10 @@ from demo_child import ChildError, PyMOLChild, Screen  # noqa: E402
 
 FRAMES = (4, 2000)
 STILLS = 4
-STILL_SIZE = (800, 600)
-MOVIE_FRAMES = 40
+STILL_SIZE = (640, 480)
+MOVIE_FRAMES = 30
 MOVIE_SIZE = (320, 240)
-MOVIE_MS = 80
+MOVIE_MS = 100
 """Time that one frame of the animation is shown [ms]."""
 
 
@@ -96,13 +96,12 @@ def replaced(out: Path):
         os.replace(new, out)
 
 
-def picture_list(out: Path, movie: Path, frames: int) -> list[tuple[str, int, int, int]]:
-    """The stills and the animation's frames, as (file, state, width, height)."""
-    stills = np.linspace(1, frames, STILLS).round().astype(int)
-    states = np.linspace(1, frames, min(frames, MOVIE_FRAMES)).round().astype(int)
-    large = [(str(out / f"frame_{k:03d}.png"), int(k), *STILL_SIZE) for k in stills]
-    small = [(str(movie / f"{k:05d}.png"), int(k), *MOVIE_SIZE) for k in states]
-    return large + small
+def picture_list(
+    folder: Path, prefix: str, frames: int, count: int, size: tuple[int, int]
+) -> list[tuple[str, int, int, int]]:
+    """Evenly spaced frames to be drawn, as (file, state, width, height)."""
+    states = np.linspace(1, frames, min(frames, count)).round().astype(int)
+    return [(str(folder / f"{prefix}_{k:04d}.png"), int(k), *size) for k in states]
 
 
 def animate(movie: Path, target: Path) -> int:
@@ -149,7 +148,8 @@ def perform(structure: Path, frames: int, out: Path, screen: Screen) -> dict[str
             "structure": str(structure),
             "frames": frames,
             "out": str(out),
-            "pictures": picture_list(out, movie, frames),
+            "stills": picture_list(out, "frame", frames, STILLS, STILL_SIZE),
+            "movie": picture_list(movie, "movie", frames, MOVIE_FRAMES, MOVIE_SIZE),
         }
         screen.stage("Installing the plugin with PyMOL's installer", 1)
         PyMOLChild("install", order, home, screen).run()

@@ -146,10 +146,14 @@ class PyMOLChild:
         self._screen.stage("Saving the PyMOL session", 1)
 
     def _saved(self, report: dict[str, Any]) -> None:
-        self._screen.stage("Ray-tracing pictures", len(self._order["pictures"]))
+        self._screen.stage("Ray-tracing pictures", self._n_pictures)
 
     def _picture(self, report: dict[str, Any]) -> None:
-        self._screen.step(report["done"], len(self._order["pictures"]))
+        self._screen.step(report["done"], self._n_pictures)
+
+    @property
+    def _n_pictures(self) -> int:
+        return len(self._order["stills"]) + len(self._order["movie"])
 
 
 def _ignore(child: PyMOLChild, report: dict[str, Any]) -> None:

@@ -19,6 +19,10 @@ from pymol import cmd
 PLUGIN = "pmg_tk.startup.moedsr_pymol"
 OBJECT = "prot_surf"
 LOOK_EVERY_S = 0.1
+MARGIN = 5.0
+"""From the outermost atom centres to the picture's edge: atom radius and room to move [Å]."""
+STILL_TRANSPARENCY = 0.2
+"""Lets the backbone be seen; without it, as in the animation, pictures take a third as long."""
 
 
 def report(kind: str, **fields: Any) -> None:
@@ -31,7 +35,8 @@ def end_with_parent() -> None:
     """Leave as soon as nobody holds the other end of standard input."""
 
     def watch() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 1):  # unbuffered: a reader blocked here must not hold up PyMOL's end
+            pass
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -92,8 +97,9 @@ def predict(frames: int) -> dict[str, Any]:
     seconds = time.monotonic() - begin
     done.set()
     watcher.join()
-    if cmd.count_states(OBJECT) != frames:
-        raise RuntimeError(f"moedsr_predict gave {cmd.count_states(OBJECT)} of {frames} frames")
+    made = cmd.count_states(OBJECT) if OBJECT in cmd.get_names("objects") else 0
+    if made != frames:
+        raise RuntimeError(f"moedsr_predict gave {made} of {frames} frames")
     surface = workspace._moedsr.surfaces[OBJECT]
     return {
         "seconds_to_first_frame": round(first[0] or seconds, 2),
@@ -114,23 +120,44 @@ def arrange() -> None:
     cmd.hide("everything", "prot")
     cmd.show("cartoon", "polymer and prot")
     cmd.color("grey70", "prot")
-    cmd.set("cgo_transparency", 0.15, OBJECT)
+    cmd.set("cgo_transparency", STILL_TRANSPARENCY, OBJECT)
     for name, value in (
         ("cartoon_side_chain_helper", 1), ("ray_opaque_background", 1), ("ray_shadows", 0),
         ("depth_cue", 0), ("antialias", 1), ("specular", 0.2), ("two_sided_lighting", 1),
     ):  # fmt: skip
         cmd.set(name, value)
     cmd.bg_color("white")
+    fill_picture(aspect=4 / 3)
+
+
+def fill_picture(aspect: float) -> None:
+    """Lay the longest axis across the picture and come as near as the surface's margin allows."""
     cmd.orient("prot")
-    cmd.zoom("prot", 4)
+    turn = cmd.get_view()[:9]
+    spans: list[tuple[float, float]] = []
+    space = {"note": lambda *x: spans.append((turned(x, turn, 0), turned(x, turn, 1)))}
+    cmd.iterate_state(1, "polymer and prot", "note(x, y, z)", space=space)
+    across, up = ((max(s) - min(s)) / 2 + MARGIN for s in zip(*spans, strict=True))
+    low, high = cmd.get_extent("polymer and prot")
+    reach = max(b - a for a, b in zip(low, high, strict=True)) / 2
+    cmd.zoom("polymer and prot", max(across / aspect, up) - reach)
+
+
+def turned(x: tuple[float, ...], turn: tuple[float, ...], axis: int) -> float:
+    """One camera coordinate of a point, before the camera's shift."""
+    return sum(x[k] * turn[3 * k + axis] for k in range(3))
 
 
 def pictures(order: dict[str, Any]) -> None:
     """Ray-trace the frames that are asked for, each as (file, state, width, height)."""
-    for count, (name, state, width, height) in enumerate(order["pictures"]):
-        cmd.frame(state)
-        cmd.png(name, width=width, height=height, ray=1, quiet=1)
-        report("picture", done=count + 1)
+    done = 0
+    for kind, transparency in (("stills", STILL_TRANSPARENCY), ("movie", 0.0)):
+        cmd.set("cgo_transparency", transparency, OBJECT)
+        for name, state, width, height in order[kind]:
+            cmd.frame(state)
+            cmd.png(name, width=width, height=height, ray=1, quiet=1)
+            done += 1
+            report("picture", done=done)
 
 
 STEPS = {"install": install, "play": play}
