@@ -260,3 +260,47 @@ def test_the_licence_is_the_one_that_is_named():
     assert text("LICENSE").startswith("BSD 3-Clause License")
     assert "2026, The moedsr authors" in text("LICENSE")
     assert setup_facts()["license"] == manifest()["licence"] == "BSD-3-Clause"
+
+
+def run_demo(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "demo.py"), *arguments],
+        capture_output=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
+        timeout=120,
+    )
+
+
+WATER = "HETATM    1  O   HOH A   1       1.000   2.000   3.000  1.00  0.00           O\nEND\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "reason"),
+    [
+        (None, [], "no such file|not found|there is no|does not exist"),
+        ("not a protein\n", [], "atoms|read"),
+        (WATER, [], "polymer"),
+        (WATER, ["--frames", "1"], "FRAMES must be from 4"),
+        (WATER, ["--frames", "many"], "invalid int"),
+    ],
+    ids=["missing file", "no structure", "no polymer", "too few frames", "frames no number"],
+)
+def test_a_demo_that_cannot_be_given_ends_with_one_sentence(tmp_path, content, arguments, reason):
+    structure, out = tmp_path / "input.pdb", tmp_path / "demo"
+    if content is not None:
+        structure.write_text(content, encoding="utf-8")
+    done = run_demo("--structure", str(structure), "--out", str(out), *arguments)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert re.search(reason, done.stderr, re.IGNORECASE)
+    assert not out.exists()
+    assert {p.name for p in tmp_path.iterdir()} <= {"input.pdb"}
+
+
+def test_the_demo_never_replaces_a_folder_that_is_not_its_own(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work", encoding="utf-8")
+    done = run_demo("--out", str(tmp_path))
+    assert done.returncode == 2
+    assert "holds something else" in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
