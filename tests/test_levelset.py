@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import math
+import runpy
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -286,3 +288,13 @@ def smallest_angles(mesh: Mesh) -> np.ndarray:
         cosine = (u * v).sum(axis=1) / np.linalg.norm(u, axis=1) / np.linalg.norm(v, axis=1)
         angles.append(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
     return np.min(angles, axis=0)
+
+
+@pytest.mark.parametrize("kind", ["analytic", "network"])
+def test_the_benchmark_measures_a_band_that_equals_the_dense_grid(kind):
+    path = Path(__file__).resolve().parents[1] / "benchmarks" / "levelset.py"
+    benchmark = runpy.run_path(str(path))
+    small, large = (benchmark["measure"](kind, nodes, 2) for nodes in (33, 65))
+    assert small.same and large.same
+    assert large.share < 0.7 * small.share
+    assert 0 < large.band_seconds and 0 < large.dense_seconds

@@ -9,6 +9,7 @@ any sign that a steeper field made wrong next to a surface that was found.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -22,6 +23,8 @@ _NUDGE = 1e-5
 """Values nearer to zero than this share of the spacing count as that far outside: a zero exactly
 on a node leaves holes in Lewiner's marching cubes (measured with scikit-image 0.26)."""
 _SLOPE_SAFETY = 1.25
+_HALVINGS = [[o for o in product((0, 1), repeat=3) if sum(o) == k] for k in (1, 2, 3)]
+"""Nodes between those of a lattice, in half strides: on its edges, its faces, in its cells."""
 
 
 class BandValues:
@@ -136,15 +139,16 @@ class NarrowBand:
         self._last = np.flatnonzero(corners)
 
     def _refine(self) -> None:
-        """Fix the sign of every node, from the coarse lattice down to the finest."""
+        """Fix the sign of every node, from the coarse lattice down to the finest.
+
+        Of each halving, nodes on edges come first, then those on faces, then those in the
+        middle of cells, so that each has closer neighbours than the ones before.
+        """
         stride, slope = self._config.stride, self._slope()
         while stride > 1:
-            uncertain = [
-                self._infer(offset, stride, slope)
-                for offset in product((0, 1), repeat=3)
-                if any(offset)
-            ]
-            self.field.ensure(np.concatenate(uncertain))
+            for offsets in _HALVINGS:
+                uncertain = [self._infer(offset, stride, slope) for offset in offsets]
+                self.field.ensure(np.concatenate(uncertain))
             stride //= 2
 
     def _slope(self) -> float:
@@ -157,24 +161,44 @@ class NarrowBand:
     def _infer(
         self, offset: tuple[int, ...], stride: int, slope: float
     ) -> Int[np.ndarray, " uncertain"]:
-        """Bound the nodes half a stride along ``offset`` by their lattice neighbours.
+        """Bound the nodes half a stride along ``offset`` by their neighbours.
 
         Returns:
             Nodes whose sign no neighbour fixes, or whose neighbours contradict each other.
         """
-        low = high = self.field.values[::stride, ::stride, ::stride]
-        for axis in np.flatnonzero(offset):
-            low = _pairs(np.minimum, low, int(axis))
-            high = _pairs(np.maximum, high, int(axis))
-        reach = np.float32(slope * self.grid.spacing * stride / 2 * np.sqrt(sum(offset)))
-        positive, negative = high > reach, low < -reach
-        target = tuple(slice(o * stride // 2, None, stride) for o in offset)
+        low, high = self._bounds(offset, stride, slope * self.grid.spacing * stride / 2)
+        positive, negative = high > 0, low < 0
+        target = _lattice(offset, stride)
         unknown = ~self.field.known[target]
-        bound = np.where(positive, high - reach, low + reach)
-        np.copyto(self.field.values[target], bound, where=unknown)
+        np.copyto(self.field.values[target], np.where(positive, high, low), where=unknown)
         found = np.nonzero(unknown & (positive == negative))
         steps = [f * stride + o * stride // 2 for f, o in zip(found, offset, strict=True)]
         return np.ravel_multi_index(tuple(steps), self.grid.shape)
+
+    def _bounds(
+        self, offset: tuple[int, ...], stride: int, change: float
+    ) -> tuple[Float[np.ndarray, "x y z"], Float[np.ndarray, "x y z"]]:
+        """Least upper and greatest lower bound of f [Å] that the neighbours give.
+
+        These are the lattice nodes around and, off the edges, the nodes half a stride away.
+
+        Args:
+            offset: Which nodes, in half strides from the lattice.
+            stride: Spacing of the lattice in nodes.
+            change: Most that f can change over half a stride [Å].
+        """
+        axes = [int(axis) for axis in np.flatnonzero(offset)]
+        low = high = self.field.values[_lattice((0, 0, 0), stride)]
+        for axis in axes:
+            low, high = _pairs(np.minimum, low, axis), _pairs(np.maximum, high, axis)
+        far = np.float32(change * np.sqrt(len(axes)))
+        low, high = low + far, high - far
+        for axis in axes if len(axes) > 1 else ():
+            beside = [o if k != axis else 0 for k, o in enumerate(offset)]
+            near = self.field.values[_lattice(beside, stride)]
+            low = np.minimum(low, _pairs(np.minimum, near, axis) + np.float32(change))
+            high = np.maximum(high, _pairs(np.maximum, near, axis) - np.float32(change))
+        return low, high
 
     def _flood(self) -> Bool[np.ndarray, "x y z"]:
         """Evaluate the corners of crossing cells until no further cell crosses.
@@ -202,6 +226,11 @@ class NarrowBand:
                 f"there is no surface at t = {t:g}: the field never crosses the level in this "
                 "box; use another level or another model"
             )
+
+
+def _lattice(offset: Sequence[int], stride: int) -> tuple[slice, ...]:
+    """Every ``stride``-th node along each axis, from half a stride on where ``offset`` is 1."""
+    return tuple(slice(o * stride // 2, None, stride) for o in offset)
 
 
 def crossing_cells(values: Float[np.ndarray, "x y z"]) -> Bool[np.ndarray, "cx cy cz"]:

@@ -33,8 +33,8 @@ class Field(Protocol):
 class LevelSetConfig:
     """How a level set is searched."""
 
-    lipschitz: float = 1.5
-    """Assumed bound on |∇f|. A distance has 1 and a network can exceed it, hence the half more;
+    lipschitz: float = 1.25
+    """Assumed bound on |∇f|. A distance has 1 and a network can exceed it, hence the quarter more;
     where the coarse nodes themselves show a steeper field, the bound is 1.25 times that."""
     stride: int = 8
     """Spacing of the nodes evaluated everywhere, in fine spacings; a power of two."""
