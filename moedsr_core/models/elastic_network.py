@@ -11,6 +11,9 @@ from scipy.spatial import cKDTree
 CUTOFF = 10.0
 """Residues with Cα atoms this close are joined by a spring [Å]; the usual range is 7 to 12 Å
 (Bahar, Atilgan & Erman 1997, doi:10.1016/S1359-0278(97)00024-2)."""
+_LAB_SPRING = 1e-2
+"""Weak spring between every residue and the lab, in units of a contact's; it keeps detached
+pieces at finite amplitude."""
 _MODES = 100
 _DENSE_LIMIT = 1200
 
@@ -19,7 +22,9 @@ def network_fluctuation(positions: Float[np.ndarray, "n 3"]) -> Float[np.ndarray
     """Logarithm of the mean-square fluctuation of each residue, standardised per protein.
 
     ``<ΔR_i²> ∝ Σ_k u_ik² / λ_k`` over the 100 slowest modes of the Kirchhoff matrix (Bahar et al.
-    1997, Eq. 4); the spring constant and the temperature drop out in the standardisation.
+    1997, Eq. 4); the spring constant and the temperature drop out in the standardisation. The
+    common motion of all residues is taken out as itself and not as the first mode, since
+    detached pieces have as many modes of the same frequency.
 
     Args:
         positions: Cα positions [Å].
@@ -36,13 +41,13 @@ def network_fluctuation(positions: Float[np.ndarray, "n 3"]) -> Float[np.ndarray
     columns = np.concatenate([pairs[:, 1], pairs[:, 0]])
     contacts = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(n, n)).tocsr()
     degree = np.asarray(contacts.sum(axis=1)).ravel()
-    # A weak spring to the lab keeps detached residues, and the rigid motion, at finite amplitude.
-    kirchhoff = coo_matrix((degree + 1e-2, (np.arange(n), np.arange(n)))).tocsc() - contacts
+    kirchhoff = coo_matrix((degree + _LAB_SPRING, (np.arange(n), np.arange(n)))).tocsc() - contacts
     if n <= _DENSE_LIMIT:
         values, vectors = np.linalg.eigh(kirchhoff.toarray())
     else:
         start = np.ones(n) / np.sqrt(n)
         values, vectors = eigsh(kirchhoff.tocsc(), k=_MODES + 1, sigma=-1e-3, v0=start)
-    slow = slice(1, _MODES + 1)
-    fluctuation = np.log((vectors[:, slow] ** 2 / values[slow]).sum(axis=1))
+    slow = slice(0, _MODES + 1)
+    common = 1.0 / (n * _LAB_SPRING)
+    fluctuation = np.log((vectors[:, slow] ** 2 / values[slow]).sum(axis=1) - common)
     return (fluctuation - fluctuation.mean()) / max(float(fluctuation.std()), 1e-6)
