@@ -29,6 +29,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from moedsr_core.errors import InputError
 from moedsr_core.models.base import Prepared, ProteinCode, ProteinInput, SurfaceModel
@@ -38,8 +39,6 @@ from moedsr_core.models.router.gate import Gate
 from moedsr_core.models.router.router import Router, RouterConfig
 from moedsr_core.models.router.surface_graph import interpolate
 
-_LARGEST_CHANGE = 4.0
-"""Signed distances change at most this much [Å]; the band the model was trained in."""
 _START_CENTERS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 
 
@@ -61,6 +60,8 @@ class AnchoredConfig:
     """Hidden units of an expert."""
     depth: int = 3
     """Hidden layers of an expert."""
+    dropout: float = 0.2
+    """Share of an expert's inputs that is left out of each training step."""
     local_channels: int = 48
     """Features gathered from the atoms around a point."""
     neighbours: int = 16
@@ -73,8 +74,17 @@ class AnchoredConfig:
     """Model time in which the surface leaves its start: w(t) = 1 − exp(−(1 + t)/rise)."""
     phi_z: int = 64
     """Coefficients of the random field."""
-    motion_length: float = 5.0
-    """Distance over which the surface moves together [Å]."""
+    motion_length: float = 1.8
+    """Distance over which neighbouring points of the surface move together [Å]."""
+    drift_length: float = 4.5
+    """The same for the share of the motion that larger parts make together [Å]."""
+    drift_share: float = 0.15
+    """That share, of the variance. With these three the correlation between points 1.25, 2.25 and
+    3.5 Å apart is 0.81, 0.53 and 0.24; in the training trajectories it is 0.71-0.80, 0.38-0.53
+    and 0.10-0.24."""
+    largest_change: float = 0.9
+    """Signed distances change at most this much [Å]. Bonded atoms overlap to a depth of 1.5 Å, so
+    that a side chain thins but does not break into floating pieces."""
     memory: float = 8.0
     """Frames over which a drawn motion remembers itself."""
 
@@ -83,11 +93,22 @@ class AnchoredConfig:
         for name in ("width", "depth", "local_channels", "neighbours", "phi_z", "n_experts"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("reach", "rise", "motion_length", "memory"):
+        for name in (
+            "reach", "rise", "motion_length", "drift_length", "memory", "largest_change",
+        ):  # fmt: skip
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} must be positive, got {getattr(self, name)}")
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"dropout must be from 0 to below 1, got {self.dropout}")
         if self.phi_sh not in DEGREES:
             raise InputError(f"phi_sh must be one of {sorted(DEGREES)}, got {self.phi_sh}")
+        if not 1 <= self.n_selected <= self.n_experts:
+            raise InputError(
+                f"n_selected must be between 1 and all {self.n_experts} experts, got "
+                f"{self.n_selected}"
+            )
+        if not 0 <= self.drift_share <= 1:
+            raise InputError(f"drift_share must be between 0 and 1, got {self.drift_share}")
         if self.time_modes < 2:
             raise InputError(f"time_modes must be at least 2, got {self.time_modes}")
 
@@ -96,7 +117,7 @@ class AnchoredConfig:
 class AnchoredCode(ProteinCode):
     """A routed protein with the features of its atoms."""
 
-    atom_features: Float[Tensor, "atoms channels"]
+    atom_features: Float[Tensor, "atoms atom_channels"]
 
 
 class AnchoredMoEDSR(SurfaceModel):
@@ -122,9 +143,10 @@ class AnchoredMoEDSR(SurfaceModel):
             for _ in range(config.n_experts)
         )
         generator = torch.Generator().manual_seed(0)
-        self.register_buffer(
-            "frequencies", torch.randn(config.phi_z, 3, generator=generator) / config.motion_length
-        )
+        waves = torch.randn(config.phi_z, 3, generator=generator)
+        large = torch.arange(config.phi_z) < round(config.drift_share * config.phi_z)
+        lengths = torch.where(large, config.drift_length, config.motion_length)
+        self.register_buffer("frequencies", waves / lengths[:, None])
         self.register_buffer("phases", 2 * math.pi * torch.rand(config.phi_z, generator=generator))
         self.register_buffer("start_centers", torch.tensor(_START_CENTERS))
 
@@ -155,6 +177,7 @@ class AnchoredMoEDSR(SurfaceModel):
         start = surface_distance(code.protein, x) if start is None else start
         mixed = torch.zeros(len(x), 2 * self.config.time_modes, device=x.device)
         inputs = self._expert_inputs(code, x, start)
+        inputs = nn.functional.dropout(inputs, self.config.dropout, self.training)
         for i in torch.nonzero(code.gate).flatten().tolist():
             mixed = mixed + code.gate[i] * self.experts[i](inputs)
         mean, spread = mixed.chunk(2, dim=1)
@@ -178,7 +201,7 @@ class AnchoredMoEDSR(SurfaceModel):
         spread = (prepared["spread"] * share).sum(dim=-1)
         drawn = (prepared["field"] * z).sum(dim=-1) if z.ndim > 1 else prepared["field"] @ z
         change = rise * (mean + spread * drawn)
-        change = _LARGEST_CHANGE * torch.tanh(change / _LARGEST_CHANGE)
+        change = self.config.largest_change * torch.tanh(change / self.config.largest_change)
         return (prepared["start"] + change) / code.protein.scale
 
     def time_weights(
@@ -240,7 +263,8 @@ class AnchoredMoEDSR(SurfaceModel):
     def _random_field(self, x: Float[Tensor, "n 3"]) -> Float[Tensor, "n latent"]:
         """Random Fourier features, scaled so that the field has unit variance at every point.
 
-        A Gaussian process with kernel ``exp(−|x−y|²/2L²)`` (Rahimi & Recht 2007).
+        A Gaussian process whose kernel is a sum of two ``exp(−|x−y|²/2L²)`` (Rahimi & Recht 2007,
+        doi:10.5555/2981562.2981710).
         """
         waves = torch.cos(x @ self.frequencies.T + self.phases)
         return waves / waves.norm(dim=1, keepdim=True).clamp_min(1e-6)
@@ -258,6 +282,7 @@ class _SurfaceDistance(torch.autograd.Function):
         return _as_tensor(surface.signed_distance(_as_array(x)), x)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (x,) = ctx.saved_tensors
         points, columns = _as_array(x), []

@@ -31,15 +31,15 @@ class TrainConfig:
 
     model: AnchoredConfig = field(default_factory=AnchoredConfig)
     """The network."""
-    steps: int = 6000
+    steps: int = 3000
     """Optimiser steps."""
     batch: int = 4
     """Reference structures per step N_B."""
-    points: int = 1536
+    points: int = 1024
     """Points per reference structure and step."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 1.5e-3
     """Peak learning rate, after 100 steps of warm-up; falls to 1 % along a cosine."""
-    weight_decay: float = 1e-2
+    weight_decay: float = 5e-2
     """Decoupled weight decay (AdamW)."""
     spread_weight: float = 0.3
     """Weight of the fluctuation's likelihood."""
@@ -49,7 +49,7 @@ class TrainConfig:
     """Largest norm of the gradient."""
     average: float = 0.998
     """Decay of the moving average of the weights, which is what is kept."""
-    evaluate_every: int = 250
+    evaluate_every: int = 200
     """Steps between validations."""
     seed: int = 0
     """Seed of everything."""
