@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 import moedsr_core
 from moedsr_core.errors import CancelledError, InputError
 from moedsr_core.frame import CanonicalFrame
-from moedsr_core.levelset import LevelSetExtractor
+from moedsr_core.levelset import LevelSetConfig, LevelSetExtractor
 from moedsr_core.levelset.extract import MESHERS
 from moedsr_core.mesh_trajectory import Frame, MeshTrajectory
 from moedsr_core.model_field import LATENTS, ModelField, latent_path, on_device
@@ -32,6 +32,9 @@ from moedsr_core.surface.ses import SolventExcludedSurface
 BOX_MARGIN = 6.0
 """Free space between the outermost atom centres and the box that is searched [Å]: atom radius and
 room to move; the margin of Ω (:data:`frame.OMEGA_MARGIN`)."""
+SMALLEST_PART = 60.0
+"""Smallest piece or closed void that is shown [Å³]: about the volume of a glycine, or of two
+waters. A side chain that thins out leaves smaller crumbs, which no molecule does."""
 MAX_FRAMES = 2000
 SPACINGS = (0.3, 3.0)
 """Finest and coarsest mesh that makes sense [Å]: atoms are about 3 Å wide."""
@@ -269,7 +272,8 @@ class Prediction:
     def _mesh(self, field: ModelField, pose: CanonicalFrame) -> Iterator[Frame]:
         atoms = pose.to_canonical(self._atoms.coords)
         box = (atoms.min(axis=0) - BOX_MARGIN, atoms.max(axis=0) + BOX_MARGIN)
-        extractor = LevelSetExtractor(field, box, self.options.spacing)
+        config = LevelSetConfig(smallest_part=SMALLEST_PART)
+        extractor = LevelSetExtractor(field, box, self.options.spacing, config=config)
         for mesh in extractor.frames(self.times, self.options.mesh):
             vertices = mesh.vertices.astype(np.float64)
             if self._first is None:

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 
 from moedsr_core.errors import InputError
 from moedsr_core.levelset.grid import Grid, LevelSetConfig
+from moedsr_core.levelset.parts import remove_small_parts
 from moedsr_core.levelset.store import NodeStore
 
 _NUDGE = 1e-5
@@ -135,6 +136,9 @@ class NarrowBand:
         self._refine()
         corners = self._flood()
         self._check(t)
+        if self._config.smallest_part > 0:
+            remove_small_parts(self.field.values, self.grid.spacing, self._config.smallest_part)
+            self.crossing = crossing_cells(self.field.values)
         corners.reshape(-1)[self._coarse] = True
         self._last = np.flatnonzero(corners)
 

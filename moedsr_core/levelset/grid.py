@@ -40,6 +40,8 @@ class LevelSetConfig:
     """Spacing of the nodes evaluated everywhere, in fine spacings; a power of two."""
     store_mb: float = 1024.0
     """Memory for prepared nodes [MiB]; beyond it nodes are prepared anew when they are needed."""
+    smallest_part: float = 0.0
+    """Solid pieces and closed voids below this volume [Å³] are left out; 0 keeps everything."""
 
     def __post_init__(self) -> None:
         """Refuse searches that cannot work."""
@@ -47,6 +49,8 @@ class LevelSetConfig:
             raise InputError(
                 f"lipschitz and store_mb must be positive, got {self.lipschitz} and {self.store_mb}"
             )
+        if not 0 <= self.smallest_part < np.inf:
+            raise InputError(f"smallest_part must be a volume in Å³, got {self.smallest_part}")
         if self.stride < 1 or self.stride & (self.stride - 1):
             raise InputError(f"stride must be a power of two (1, 2, 4, 8 …), got {self.stride}")
 

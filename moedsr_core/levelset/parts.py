@@ -1,0 +1,38 @@
+"""Small solid pieces and small voids of a sampled field, and how they are taken away."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy import ndimage
+
+_AWAY = 3.0
+"""Distance from the surface that the nodes of a removed part are given, in spacings: enough that
+a mesh that had vertices there notices."""
+
+
+def remove_small_parts(values: Float[np.ndarray, "x y z"], spacing: float, smallest: float) -> None:
+    """Turn solid pieces and closed voids below a volume into their surroundings, in place.
+
+    The largest solid piece stays however small it is, and so does the void around everything.
+
+    Args:
+        values: Field at the nodes [Å], negative inside.
+        spacing: Distance between nodes [Å].
+        smallest: Least volume of a part that stays [Å³].
+    """
+    least = smallest / spacing**3
+    solid = values < 0
+    values[_small(solid, least)] = _AWAY * spacing
+    values[_small(~solid, least)] = -_AWAY * spacing
+
+
+def _small(inside: Bool[np.ndarray, "x y z"], least: float) -> Bool[np.ndarray, "x y z"]:
+    """Nodes of all parts but the largest that have fewer than ``least`` nodes."""
+    labels, count = ndimage.label(inside)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    small = sizes < least
+    small[0] = False
+    if count:
+        small[1 + int(sizes[1:].argmax())] = False
+    return small[labels]
