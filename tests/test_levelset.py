@@ -19,6 +19,7 @@ from moedsr_core.levelset import (
     dense_mesh,
     extract_frames,
 )
+from moedsr_core.levelset.extract import triangulate
 from moedsr_core.surface.mesh import Mesh
 
 BOX = ([-10.0] * 3, [10.0] * 3)
@@ -137,10 +138,14 @@ def test_any_level_can_be_meshed(level):
 
 
 def test_zeros_exactly_on_nodes_leave_no_holes():
-    field = AnalyticField(lambda x, t: np.round(np.abs(x).sum(axis=1) - 6.0, 6))
-    extractor = LevelSetExtractor(field, BOX, 0.5)
-    values = field.function(extractor.grid.points(np.arange(extractor.grid.size)), 0.0)
-    assert (values == 0).sum() > 100
+    def wavy(x, t):
+        return ball(x, (0, 0, 0), 5.0) + np.round(np.sin(2 * x[:, 0]) * np.sin(2 * x[:, 1]), 1)
+
+    extractor = LevelSetExtractor(AnalyticField(wavy), BOX, 1.0)
+    values = wavy(extractor.grid.points(np.arange(extractor.grid.size)), 0.0)
+    values = values.reshape(extractor.grid.shape).astype(np.float32)
+    assert (values == 0).sum() > 20
+    assert not triangulate(values, extractor.grid).is_watertight
     assert extractor.marching_cubes(0.0).is_watertight
 
 
@@ -152,9 +157,12 @@ def test_normals_point_outwards():
 
 
 @pytest.mark.parametrize("mesh", ["tracked", "marching_cubes"])
-def test_a_surface_that_leaves_the_box_is_refused(mesh):
-    field = AnalyticField(lambda x, t: ball(x, (0, 0, 0), 9.0 + 3 * t))
-    frames = extract_frames(field, [0.0, 1.0], BOX, 0.5, mesh=mesh)
+@pytest.mark.parametrize(
+    "way", [(1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)]
+)
+def test_a_surface_that_leaves_the_box_is_refused(way, mesh):
+    field = AnalyticField(lambda x, t: ball(x - 6 * t * np.array(way), (0, 0, 0), 7.0))
+    frames = extract_frames(field, [0.0, 1.0], BOX, 1.0, mesh=mesh)
     next(frames)
     with pytest.raises(InputError, match=r"t = 1 leaves the box"):
         next(frames)
@@ -267,6 +275,30 @@ def test_no_topology_is_made_anew_without_need(function):
     extractor = LevelSetExtractor(AnalyticField(function), BOX, 0.5)
     assert len(list(extractor.frames(np.linspace(-1, 1, 21)))) == 21
     assert extractor.remeshed == 0
+
+
+def test_a_mesh_is_made_anew_when_its_triangles_spoil():
+    """A ball that travels leaves its vertices crowded at its rear."""
+    field = AnalyticField(lambda x, t: ball(x, (6 * t, 0, 0), 3.0))
+    extractor = LevelSetExtractor(field, BOX, 0.5)
+    for mesh in extractor.frames(np.linspace(-1, 1, 41)):
+        assert np.percentile(smallest_angles(mesh), 1) > 5.0
+    assert 1 <= extractor.remeshed <= 4
+
+
+def test_a_part_that_vanishes_leaves_no_vertices_behind():
+    """A droplet too small to spoil a share of triangles that would count."""
+
+    def drying(x, t):
+        droplet = ball(x, (7.5, 7.5, 7.5), 0.7) if t < 0 else np.full(len(x), np.inf)
+        return np.minimum(ball(x, (0, 0, 0), 7.0), droplet)
+
+    before, after = extract_frames(AnalyticField(drying), [-1.0, 1.0], BOX, 0.5)
+    assert before.vertices.max() > 8.0
+    reference = dense_mesh(AnalyticField(drying), 1.0, Grid.around(BOX, 0.5, 8))
+    assert after.area == pytest.approx(reference.area, rel=1e-3)
+    assert after.is_watertight
+    assert len(after.vertices) == len(reference.vertices)
 
 
 def test_a_kept_time_can_be_sampled_after_later_ones():

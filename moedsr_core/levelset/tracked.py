@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
 
 from moedsr_core.levelset.band import NarrowBand, spread
 from moedsr_core.surface.mesh import Mesh, vertex_normals
@@ -30,7 +31,9 @@ _COVER = 2
 _SLIVER = 0.1
 """Quality below which a triangle counts as spoilt; 1 is equilateral, 0 flat or turned over."""
 _SPOILT = 0.01
-"""Share of triangles that may spoil before the mesh is given up."""
+"""Share of all triangles that may spoil before the mesh is given up."""
+_SPOILT_OF_PIECE = 0.25
+"""The same for each connected piece: one that vanished folds up and is lost in the whole."""
 
 
 class Tracker:
@@ -44,22 +47,22 @@ class Tracker:
     def __init__(self, mesh: Mesh, band: NarrowBand) -> None:
         self._faces = mesh.faces
         self._neighbours = _neighbour_mean(mesh.faces, len(mesh.vertices))
+        self._piece = connected_components(self._neighbours, directed=False)[1][mesh.faces[:, 0]]
         self._spacing = band.grid.spacing
         now = self._project(mesh.vertices.astype(np.float64), band)
         for _ in range(_SETTLING):
             now = self._slide(now, band, _SETTLING_SHARE)
         self._settle(now.positions)
         self._spoilt_at_first = self._spoilt(now)
+        self._allowed = np.where(np.arange(len(self._spoilt_at_first)), _SPOILT_OF_PIECE, _SPOILT)
 
     def follow(self, band: NarrowBand) -> bool:
         """Move to the level set the band holds now; False, and unmoved, if that spoils the mesh."""
         now = self._project(self.mesh.vertices.astype(np.float64), band)
-        if now.stray(self._spacing):
-            return False
         now = self._slide(now, band, _FOLLOWING_SHARE)
         if now.stray(self._spacing) or not _covers(now.positions, band):
             return False
-        if self._spoilt(now) > self._spoilt_at_first + _SPOILT:
+        if (self._spoilt(now) > self._spoilt_at_first + self._allowed).any():
             return False
         self._settle(now.positions)
         return True
@@ -92,8 +95,8 @@ class Tracker:
         pull -= (pull * normals).sum(axis=1, keepdims=True) * normals
         return self._project(x + share * pull, band)
 
-    def _spoilt(self, now: _Landed) -> float:
-        """Share of triangles that are slivers or face inwards."""
+    def _spoilt(self, now: _Landed) -> Float[np.ndarray, " pieces"]:
+        """Share of triangles that are slivers or face inwards: of all, then of each piece."""
         x = now.positions.astype(np.float32)
         a, b, c = (x[self._faces[:, k]] for k in range(3))
         area = _cross(b - a, c - a)
@@ -101,8 +104,9 @@ class Tracker:
         facing = (area * outward).sum(axis=1) > 0
         edges = sum(np.square(u - v).sum(axis=1) for u, v in ((a, b), (b, c), (c, a)))
         size = np.sqrt(np.square(area).sum(axis=1))
-        good = facing & (2 * np.sqrt(3) * size > _SLIVER * edges)
-        return float(1 - good.mean())
+        bad = ~(facing & (2 * np.sqrt(3) * size > _SLIVER * edges))
+        shares = np.bincount(self._piece, bad) / np.bincount(self._piece)
+        return np.concatenate([[bad.mean()], shares])
 
 
 @dataclass(frozen=True)
