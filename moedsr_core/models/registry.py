@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 import moedsr_core
 from moedsr_core.errors import CheckpointError, InputError
+from moedsr_core.files import whole_folder
 from moedsr_core.frame import TimeMap
 from moedsr_core.models.anchored import AnchoredConfig, AnchoredMoEDSR
 from moedsr_core.models.base import SurfaceModel
@@ -107,8 +108,7 @@ def load_model(name: str | Path = "default", device: str | torch.device = "cpu")
             f"unknown model {name!r}; choose from {sorted(known)} or give a folder with weights"
         )
     info, data = _read_info(folder)
-    model_class, config_class = ARCHITECTURES[info.architecture]
-    model = model_class(config_from_dict(config_class, data["config"]))
+    model = _build(info, data)
     try:
         model.load_state_dict(load_file(folder / "model.safetensors"))
     except (OSError, SafetensorError) as error:
@@ -118,11 +118,11 @@ def load_model(name: str | Path = "default", device: str | torch.device = "cpu")
     except RuntimeError as error:
         raise CheckpointError(
             f"the weights in {folder} do not fit their configuration; they are of another model "
-            f"({str(error).splitlines()[1].strip()})"
+            f"({' '.join(str(error).split())[:200]})"
         ) from error
-    if not all(torch.isfinite(p).all() for p in model.parameters()):
+    if not all(torch.isfinite(tensor).all() for tensor in model.state_dict().values()):
         raise CheckpointError(f"the weights in {folder} hold NaN or infinity; copy them again")
-    return LoadedModel(model.to(device).eval(), info, data.get("scale"))
+    return LoadedModel(model.to(device).eval(), info, data["scale"])
 
 
 def save_model(
@@ -134,10 +134,12 @@ def save_model(
     time: TimeMap,
     scale: float | None = None,
 ) -> None:
-    """Write a model as ``model.safetensors`` and ``model.json``."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write a model as ``model.safetensors`` and ``model.json``, both or neither.
+
+    Raises:
+        InputError: If the disk is full, or the place cannot be written to.
+    """
     tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-    save_file(tensors, folder / "model.safetensors")
     description = {
         "format": _FORMAT,
         "architecture": architecture,
@@ -146,7 +148,17 @@ def save_model(
         "scale": scale,
         "config": config_to_dict(model.config),
     }
-    (folder / "model.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
+    with whole_folder(folder) as draft:
+        save_file(tensors, draft / "model.safetensors")
+        (draft / "model.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
+
+
+def _build(info: ModelInfo, data: dict[str, Any]) -> SurfaceModel:
+    model_class, config_class = ARCHITECTURES[info.architecture]
+    try:
+        return model_class(config_from_dict(config_class, data["config"]))
+    except InputError as error:
+        raise CheckpointError(f"{info.folder} holds a model that cannot be: {error}") from error
 
 
 def _read_info(folder: Path) -> tuple[ModelInfo, dict[str, Any]]:
@@ -161,13 +173,14 @@ def _read_info(folder: Path) -> tuple[ModelInfo, dict[str, Any]]:
         config = data["config"]
         info = ModelInfo(
             name=folder.name,
-            architecture=data["architecture"],
+            architecture=str(data["architecture"]),
             summary=data["summary"],
             folder=folder,
             experts=int(config.get("n_experts", 1)),
             size_mb=size / 1e6,
             time=config_from_dict(TimeMap, data["time"]),
         )
+        data["scale"] = None if data.get("scale") is None else float(data["scale"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, CheckpointError):
             raise

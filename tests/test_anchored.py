@@ -1,0 +1,452 @@
+"""The anchored model: exact at its start, invariant, and a fluctuation around a typical motion."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from equivariance import random_rotation
+from synthetic_chain import posed_chain, stir
+
+from moedsr_core.errors import InputError
+from moedsr_core.models.anchored import AnchoredConfig, AnchoredMoEDSR, surface_distance
+from moedsr_core.models.config import config_from_dict, config_to_dict
+from moedsr_core.models.router.router import RouterConfig
+
+SMALL = AnchoredConfig(
+    router=RouterConfig(
+        phi_s=4, phi_r=4, phi_p=8, zeta=8, gamma=1.0, max_neighbours=12, l_max=1, layers=1
+    ),
+    width=16,
+    depth=2,
+    local_channels=8,
+    neighbours=8,
+    phi_z=12,
+)
+
+
+@pytest.fixture(scope="module")
+def protein():
+    return posed_chain()
+
+
+@pytest.fixture(scope="module")
+def model():
+    return untrained(SMALL)
+
+
+@pytest.fixture(scope="module")
+def code(model, protein):
+    with torch.no_grad():
+        return model.encode(protein)
+
+
+@pytest.fixture(scope="module")
+def prepared(model, code, protein):
+    with torch.no_grad():
+        return model.prepare(code, near(protein))
+
+
+def untrained(config: AnchoredConfig, seed: int = 0) -> AnchoredMoEDSR:
+    """A model none of whose weights is zero, as after training."""
+    torch.manual_seed(seed)
+    return stir(AnchoredMoEDSR(config)).eval()
+
+
+def near(protein, n=40, seed=0, dtype=torch.float32):
+    """Points of Ω close to the surface, none at a kink of the distance with certainty."""
+    generator = torch.Generator().manual_seed(seed)
+    pick = torch.randint(len(protein.points), (n,), generator=generator)
+    offset = 0.8 * torch.randn(n, 3, generator=generator)
+    return ((protein.points[pick] + offset) / protein.scale).to(dtype)
+
+
+def draws(n, seed=0):
+    return torch.randn(n, SMALL.phi_z, generator=torch.Generator().manual_seed(seed))
+
+
+def turned(protein, rotation):
+    """The protein and its exact surface after a rotation about the centre of Ω."""
+    turn = rotation.double().numpy()
+    surface = protein.surface
+
+    def carried_back(points):
+        return surface.signed_distance(points @ turn)
+
+    return replace(
+        protein,
+        points=protein.points @ rotation.T,
+        normals=protein.normals @ rotation.T,
+        residue_positions=protein.residue_positions @ rotation.T,
+        atom_positions=protein.atom_positions @ rotation.T,
+        surface=SimpleNamespace(signed_distance=carried_back),
+    )
+
+
+def in_double(protein):
+    return replace(
+        protein,
+        **{
+            name: getattr(protein, name).double()
+            for name in ("points", "normals", "residue_positions", "atom_positions", "atom_radii")
+        },
+    )
+
+
+@torch.no_grad()
+def assert_turns_with_the_molecule(model, protein):
+    x = near(protein)
+    rotation = random_rotation(torch.Generator().manual_seed(3))
+    other = turned(protein, rotation)
+    here = model.prepare(model.encode(protein), x)
+    there = model.prepare(model.encode(other), x @ rotation.T)
+    for name in ("start", "mean", "spread"):
+        error = float((there[name] - here[name]).abs().max())
+        assert error < 2e-3, f"{name} differs by {error:.2g} Å"
+
+
+def test_frame_zero_is_the_input_surface_whatever_the_weights(protein):
+    model, x = AnchoredMoEDSR(SMALL).eval(), near(protein)
+    truth = torch.from_numpy(protein.surface.signed_distance((x * protein.scale).double().numpy()))
+    for seed in range(3):
+        stir(model, seed=seed)
+        with torch.no_grad():
+            code = model.encode(protein)
+            rows = model.prepare(code, x)
+            later = model.evaluate(code, rows, torch.tensor(0.0), draws(1)[0])
+            first = model.evaluate(code, rows, torch.tensor(-1.0), 5 * draws(1, seed)[0])
+        assert torch.equal(first, truth.float() / protein.scale)
+        assert (later - first).abs().max() * protein.scale > 0.1
+
+
+def test_an_untrained_model_leaves_the_surface_where_it_is(protein):
+    model = AnchoredMoEDSR(SMALL).eval()
+    with torch.no_grad():
+        code = model.encode(protein)
+        x, still = near(protein), torch.zeros(SMALL.phi_z)
+        f = [model(code, x, torch.tensor(t), still) for t in (-1.0, -0.3, 1.0)]
+    assert torch.equal(f[0], f[1])
+    assert torch.equal(f[0], f[2])
+
+
+def test_prediction_turns_with_the_molecule(protein, model):
+    assert_turns_with_the_molecule(model, protein)
+
+
+def test_the_turning_check_fails_for_an_encoding_that_sees_directions(protein):
+    with pytest.raises(AssertionError, match="differs by"):
+        assert_turns_with_the_molecule(untrained(replace(SMALL, phi_sh=3)), protein)
+
+
+def test_order_of_atoms_changes_nothing(protein, model, prepared):
+    order = torch.randperm(len(protein.atom_positions), generator=torch.Generator().manual_seed(0))
+    names = ("atom_positions", "atom_radii", "atom_depths", "atom_residues")
+    other = replace(protein, **{name: getattr(protein, name)[order] for name in names})
+    with torch.no_grad():
+        rows = model.prepare(model.encode(other), near(protein))
+    for name, expected in prepared.items():
+        torch.testing.assert_close(rows[name], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_prepared_points_can_be_evaluated_in_any_grouping(model, code, protein, prepared):
+    z, t = draws(1)[0], torch.tensor(0.2)
+    whole = model.evaluate(code, prepared, t, z)
+    part = {name: rows[7:19] for name, rows in prepared.items()}
+    assert torch.equal(model.evaluate(code, part, t, z), whole[7:19])
+    with torch.no_grad():
+        alone = model.prepare(code, near(protein)[7:8])
+    torch.testing.assert_close(model.evaluate(code, alone, t, z), whole[7:8], atol=1e-6, rtol=1e-4)
+
+
+def test_times_and_codes_may_differ_from_point_to_point(model, code, prepared):
+    n = len(prepared["start"])
+    times, codes = torch.linspace(-1, 1, n), draws(n)
+    rows = model.evaluate(code, prepared, times, codes)
+    for k in range(n):
+        single = {name: values[k : k + 1] for name, values in prepared.items()}
+        alone = model.evaluate(code, single, times[k], codes[k])
+        torch.testing.assert_close(rows[k : k + 1], alone, atol=1e-7, rtol=1e-5)
+
+
+def small_change(prepared):
+    """The same points with changes too small to be held back, as the limit of tanh."""
+    return {
+        name: 1e-4 * rows if name in ("mean", "spread") else torch.zeros_like(rows)
+        if name == "start" else rows
+        for name, rows in prepared.items()
+    }  # fmt: skip
+
+
+def test_code_zero_gives_the_typical_motion(model, code, prepared):
+    small, t = small_change(prepared), torch.tensor(0.4)
+    rise, share = model.time_weights(t)
+    typical = rise * (small["mean"] @ share) / code.protein.scale
+    still = model.evaluate(code, small, t, torch.zeros(SMALL.phi_z))
+    torch.testing.assert_close(still, typical, atol=1e-12, rtol=1e-4)
+
+
+def test_drawn_codes_scatter_about_the_typical_motion_by_the_spread(model, code, prepared):
+    n, small, t = 1000, small_change(prepared), torch.tensor(0.4)
+    rise, share = model.time_weights(t)
+    typical = rise * (small["mean"] @ share) / code.protein.scale
+    spread = rise * (small["spread"] @ share) / code.protein.scale
+    points = len(typical)
+    many = {name: rows.repeat_interleave(n, dim=0) for name, rows in small.items()}
+    drawn = model.evaluate(code, many, t.expand(n * points), draws(n * points))
+    drawn = drawn.reshape(points, n).T
+    scores = ((drawn - typical) / spread).double()
+    assert scores.mean(dim=0).abs().max() < 5 / math.sqrt(n)
+    assert (scores.var(dim=0) - 1).abs().max() < 5 * math.sqrt(2 / n)
+
+
+def test_spread_is_positive_everywhere(prepared):
+    assert prepared["spread"].min() > 0
+
+
+def test_no_motion_is_larger_than_allowed(model, code, prepared):
+    rows = {**prepared, "mean": 1e3 * prepared["mean"]}
+    for t in (-0.9, 0.0, 1.0):
+        f = model.evaluate(code, rows, torch.tensor(t), 10 * draws(1)[0]) * code.protein.scale
+        change = (f - prepared["start"]).abs()
+        assert change.max() <= SMALL.largest_change + 1e-4
+        assert change.max() > 0.9 * SMALL.largest_change
+
+
+def test_surface_leaves_its_start_at_once_and_for_good(model):
+    rise, share = model.time_weights(torch.linspace(-1, 1, 201))
+    assert rise[0] == 0
+    assert (rise.diff() >= 0).all()
+    assert rise[10] == pytest.approx(1 - math.exp(-0.1 / SMALL.rise), abs=1e-5)
+    assert rise[-1] == pytest.approx(1.0)
+    torch.testing.assert_close(share.sum(dim=-1), torch.ones(201))
+    assert share.min() > 0
+    peaks = share.argmax(dim=0)
+    assert torch.equal(peaks, torch.arange(SMALL.time_modes) * 50)
+
+
+def test_random_field_has_unit_variance_at_every_point(model, prepared):
+    assert prepared["field"].norm(dim=1).numpy() == pytest.approx(1.0, abs=1e-6)
+
+
+def test_random_field_is_correlated_as_its_kernels_say():
+    config = replace(SMALL, phi_z=4000, drift_share=0.3, motion_length=2.0, drift_length=5.0)
+    model = untrained(config)
+    generator = torch.Generator().manual_seed(0)
+    x = 20 * torch.randn(100, 3, generator=generator)
+    step = torch.nn.functional.normalize(torch.randn(100, 3, generator=generator), dim=1)
+    for d in (0.0, 1.0, 2.0, 4.0, 8.0, 20.0):
+        here, there = model._random_field(x), model._random_field(x + d * step)
+        expected = 0.3 * math.exp(-(d**2) / 50.0) + 0.7 * math.exp(-(d**2) / 8.0)
+        assert (here * there).sum(dim=1).mean() == pytest.approx(expected, abs=0.03)
+
+
+def test_random_field_is_the_same_in_every_model_of_one_configuration(model):
+    torch.manual_seed(99)
+    other = AnchoredMoEDSR(SMALL)
+    assert torch.equal(model.frequencies, other.frequencies)
+    assert torch.equal(model.phases, other.phases)
+
+
+def test_path_without_a_seed_is_the_typical_motion(model):
+    assert torch.equal(model.latent_path(7), torch.zeros(7, SMALL.phi_z))
+
+
+def test_drawn_path_has_the_autocorrelation_of_its_process():
+    model = untrained(replace(SMALL, phi_z=200))
+    path = model.latent_path(600, torch.Generator().manual_seed(0)).double()
+    rho = math.exp(-2.0 / SMALL.memory)
+    assert path.var() == pytest.approx(1.0, abs=0.05)
+    for lag in (1, 2, 4, 8, 16, 40):
+        expected = rho**lag * (1 + lag * (1 - rho**2) / (1 + rho**2))
+        measured = (path[lag:] * path[:-lag]).mean()
+        assert measured == pytest.approx(expected, abs=0.05)
+
+
+def test_drawn_path_is_stationary_from_its_first_frame():
+    model = untrained(replace(SMALL, phi_z=4000))
+    path = model.latent_path(3, torch.Generator().manual_seed(1))
+    assert (path.var(dim=1) - 1).abs().max() < 5 * math.sqrt(2 / 4000)
+    assert path.mean(dim=1).abs().max() < 5 / math.sqrt(4000)
+
+
+def test_drawn_path_has_a_velocity(model):
+    path = model.latent_path(200, torch.Generator().manual_seed(0))
+    velocity = path.diff(dim=0)
+    assert velocity.square().mean() < 0.1
+    assert (velocity[1:] * velocity[:-1]).mean() > 0.5 * velocity.square().mean()
+
+
+def test_path_depends_on_its_seed_alone(model):
+    def path(seed):
+        return model.latent_path(20, torch.Generator().manual_seed(seed))
+
+    first = path(4)
+    torch.manual_seed(99)
+    assert torch.equal(path(4), first)
+    assert not torch.equal(path(5), first)
+
+
+def test_only_chosen_experts_are_evaluated(protein, model):
+    code = model.encode(protein)
+    calls = []
+    hooks = [
+        expert.register_forward_hook(lambda *_, k=k: calls.append(k))
+        for k, expert in enumerate(model.experts)
+    ]
+    with torch.no_grad():
+        model.prepare(code, near(protein))
+        chosen, prepared_calls = torch.nonzero(code.gate).flatten().tolist(), list(calls)
+        calls.clear()
+        model.evaluate(code, model.prepare(code, near(protein)), torch.tensor(0.0), draws(1)[0])
+    for hook in hooks:
+        hook.remove()
+    assert len(chosen) == SMALL.n_selected
+    assert prepared_calls == chosen
+    assert calls == chosen
+
+
+def test_mixture_is_the_gated_sum_over_all_experts(protein, model, code, prepared):
+    with torch.no_grad():
+        inputs = model._expert_inputs(code, near(protein), prepared["start"])
+        dense = sum(
+            g * expert(inputs) for g, expert in zip(code.gate, model.experts, strict=True)
+        )
+    torch.testing.assert_close(prepared["mean"], dense[:, : SMALL.time_modes], atol=1e-5, rtol=1e-4)
+
+
+def test_shares_of_experts_sum_to_one_and_leave_out_the_others(protein, model, code):
+    with torch.no_grad():
+        shares = model.expert_shares(code, near(protein))
+    torch.testing.assert_close(shares.sum(dim=1), torch.ones(len(shares)))
+    assert torch.equal((shares > 0).any(dim=0), code.gate > 0)
+
+
+def test_shares_of_an_untrained_model_are_finite(protein):
+    model = AnchoredMoEDSR(SMALL).eval()
+    with torch.no_grad():
+        shares = model.expert_shares(model.encode(protein), near(protein))
+    assert torch.isfinite(shares).all()
+
+
+def test_a_known_start_distance_is_used_as_it_is(protein, model, code, prepared):
+    blind = replace(code, protein=replace(protein, surface=None))
+    with torch.no_grad():
+        rows = model.prepare(blind, near(protein), prepared["start"])
+    for name, expected in prepared.items():
+        assert torch.equal(rows[name], expected)
+
+
+def test_start_distance_has_the_derivative_of_finite_differences(protein):
+    x = near(protein, 60, dtype=torch.float64).requires_grad_()
+    (slope,) = torch.autograd.grad(surface_distance(protein, x).sum(), x)
+    step = 1e-4 * torch.eye(3, dtype=torch.float64)
+    with torch.no_grad():
+        numeric = torch.stack(
+            [
+                (surface_distance(protein, x + h) - surface_distance(protein, x - h)) / 2e-4
+                for h in step
+            ],
+            dim=1,
+        )
+    error = (slope - numeric).norm(dim=1) / numeric.norm(dim=1)
+    assert error.median() < 0.01
+    assert error.quantile(0.8) < 0.1
+    assert slope.norm(dim=1).median() == pytest.approx(protein.scale, rel=0.01)
+
+
+def test_start_distance_has_no_second_derivative_to_give(protein):
+    x = near(protein, 4).requires_grad_()
+    total = surface_distance(protein, x).square().sum()
+    (slope,) = torch.autograd.grad(total, x, create_graph=True)
+    with pytest.raises(RuntimeError, match="differentiate twice"):
+        slope.square().sum().backward()
+
+
+def test_learned_part_has_the_derivatives_of_finite_differences(protein, model):
+    double, model = in_double(protein), copy.deepcopy(model).double()
+    code, x = model.encode(double), near(protein, 5, dtype=torch.float64).requires_grad_()
+    start = surface_distance(double, x).detach()
+    z = draws(1)[0].double()
+
+    def change(x):
+        rows = model.prepare(code, x, start)
+        return model.evaluate(code, rows, torch.tensor(0.3, dtype=torch.float64), z)
+
+    assert torch.autograd.gradcheck(change, x, atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("at", ["surface point", "atom", "centre"])
+def test_second_derivatives_of_the_learned_part_are_finite(protein, model, at):
+    double, model = in_double(protein), copy.deepcopy(model).double()
+    code = model.encode(double)
+    x = {
+        "surface point": double.points[:3] / double.scale,
+        "atom": double.atom_positions[:3] / double.scale,
+        "centre": torch.zeros(1, 3, dtype=torch.float64),
+    }[at].clone().requires_grad_()  # fmt: skip
+    rows = model.prepare(code, x, torch.zeros(len(x), dtype=torch.float64))
+    total = rows["mean"].sum() + rows["spread"].sum() + rows["field"].sum()
+    (slope,) = torch.autograd.grad(total, x, create_graph=True)
+    (curvature,) = torch.autograd.grad(slope.square().sum(), x)
+    assert torch.isfinite(slope).all()
+    assert torch.isfinite(curvature).all()
+
+
+def test_every_parameter_gets_a_gradient(protein):
+    model = untrained(replace(SMALL, n_selected=SMALL.n_experts)).train()
+    code, x = model.encode(protein), near(protein)
+    model(code, x, torch.tensor(0.3), draws(1)[0]).square().sum().backward()
+    silent = [
+        name
+        for name, p in model.named_parameters()
+        if p.grad is None or not p.grad.any() or not torch.isfinite(p.grad).all()
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        {"width": 0}, {"depth": 0}, {"local_channels": -1}, {"neighbours": 0}, {"phi_z": 0},
+        {"n_experts": 0}, {"reach": 0.0}, {"rise": -0.1}, {"motion_length": math.nan},
+        {"drift_length": 0.0}, {"drift_share": -0.1}, {"drift_share": 1.5}, {"memory": 0.0},
+        {"largest_change": 0.0}, {"phi_sh": 4}, {"time_modes": 1}, {"n_selected": 0},
+        {"n_selected": 5},
+    ],
+)  # fmt: skip
+def test_configuration_refuses_nonsense(nonsense):
+    (name,) = nonsense
+    with pytest.raises(InputError, match=name):
+        AnchoredConfig(**nonsense)
+
+
+def test_configuration_survives_json():
+    config = replace(SMALL, rise=0.07, n_experts=6, drift_share=0.25)
+    data = json.loads(json.dumps(config_to_dict(config)))
+    assert config_from_dict(AnchoredConfig, data) == config
+    assert config_from_dict(AnchoredConfig, {}) == AnchoredConfig()
+
+
+def test_a_misspelt_key_is_refused():
+    with pytest.raises(InputError, match="n_expert'"):
+        config_from_dict(AnchoredConfig, {"n_expert": 4})
+
+
+def test_weights_make_the_same_model_again(protein, model, prepared):
+    other = AnchoredMoEDSR(SMALL).eval()
+    other.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        rows = other.prepare(other.encode(protein), near(protein))
+    assert all(torch.equal(rows[name], prepared[name]) for name in prepared)
+
+
+def test_distances_are_in_units_of_omega(protein, prepared):
+    x = (near(protein).double().numpy()) * protein.scale
+    truth = protein.surface.signed_distance(x)
+    assert np.abs(prepared["start"].numpy() - truth).max() < 1e-4
