@@ -196,8 +196,13 @@ def _motion(
     rmsf, true_rmsf = np.sqrt(drawn.var(axis=0).mean(axis=0)), true.std(axis=0, ddof=1)
     span = table["mean_shape"]["iou"] - table["static"]["iou"]
     return {
-        "gap_closed": (table["typical"]["iou"] - table["static"]["iou"]) / span,
+        "gap_closed": _ratio(table["typical"]["iou"] - table["static"]["iou"], span),
         "rmsf_r": correlation(rmsf, true_rmsf),
-        "rmsf_ratio": float(np.median(rmsf) / np.median(true_rmsf)),
+        "rmsf_ratio": _ratio(float(np.median(rmsf)), float(np.median(true_rmsf))),
         "displacement_r": correlation(-typical.mean(axis=0), -true.mean(axis=0)),
     }
+
+
+def _ratio(part: float, whole: float) -> float:
+    """Quotient; NaN where the true frames do not move, so that there is nothing to compare."""
+    return part / whole if abs(whole) > 1e-9 else float("nan")
