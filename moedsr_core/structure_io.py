@@ -89,7 +89,7 @@ def _self_described(path: Path, frame: int) -> Structure:
         raise InputError(
             f"{path} is of no known format; give PDB, mmCIF, or a topology and trajectory"
         )
-    with _reading(path):
+    with reading(path):
         names = mdtraj.load_topology(str(path))
     return from_mdtraj(names, _trajectory_coords(path, names, frame))
 
@@ -98,7 +98,7 @@ def _atoms_of(path: Path) -> Structure:
     """Atoms that a topology file names; the positions are zero where it has none."""
     if _suffix(path) in _OWN_READERS:
         return _own(path, 0)
-    with _reading(path):
+    with reading(path):
         names = mdtraj.load_topology(str(path))
     return from_mdtraj(names, np.zeros((names.n_atoms, 3)))
 
@@ -121,7 +121,7 @@ def _trajectory_coords(
         refuse_frame(path, frame, n_frames)
     suffix = _suffix(path)
     named = {} if suffix in _WITH_TOPOLOGY else {"top": topology}
-    with _reading(path, topology.n_atoms):
+    with reading(path, topology.n_atoms):
         if suffix in _READ_WHOLE:
             trajectory = mdtraj.load(str(path), **named)
             refuse_frame(path, frame, trajectory.n_frames)
@@ -161,8 +161,14 @@ def _bare_topology(n_atoms: int) -> mdtraj.Topology:
 
 
 @contextmanager
-def _reading(path: Path, n_atoms: int | None = None) -> Iterator[None]:
-    """Turn whatever mdtraj raises, which may be anything, into one sentence about the file."""
+def reading(path: Path, n_atoms: int | None = None) -> Iterator[None]:
+    """Turn whatever mdtraj raises, which may be anything, into one sentence about the file.
+
+    Its warnings are kept from the user: advice on faster libraries, guessed unit cells.
+
+    Raises:
+        InputError: In place of any exception.
+    """
     try:
         with _quiet():
             yield

@@ -314,9 +314,7 @@ def test_only_chosen_experts_are_evaluated(protein, model):
 def test_mixture_is_the_gated_sum_over_all_experts(protein, model, code, prepared):
     with torch.no_grad():
         inputs = model._expert_inputs(code, near(protein), prepared["start"])
-        dense = sum(
-            g * expert(inputs) for g, expert in zip(code.gate, model.experts, strict=True)
-        )
+        dense = sum(g * expert(inputs) for g, expert in zip(code.gate, model.experts, strict=True))
     torch.testing.assert_close(prepared["mean"], dense[:, : SMALL.time_modes], atol=1e-5, rtol=1e-4)
 
 

@@ -49,9 +49,7 @@ def saved(tmp_path_factory) -> Path:
     for name, config in CONFIGS.items():
         torch.manual_seed(0)
         model = stir(CLASSES[name](config), 0.1)
-        save_model(
-            root / name, model, architecture=name, summary="a test", time=TIME, scale=40.0
-        )
+        save_model(root / name, model, architecture=name, summary="a test", time=TIME, scale=40.0)
     return root
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from moedsr_core.errors import InputError
 from moedsr_core.structure import Structure, polymer_heavy_atoms
-from moedsr_core.structure_io import read_structure
+from moedsr_core.structure_io import read_structure, reading
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,14 @@ def load_ensemble(
         max_frames: Keep at most this many, evenly spaced.
 
     Raises:
-        InputError: If the files do not belong together, hold fewer than two frames, or their
-            time stamps do not increase and no spacing is given.
+        InputError: If the files cannot be read, do not belong together, hold fewer than two
+            frames or coordinates that are not finite, or their time stamps do not increase and
+            no spacing is given.
     """
     first = read_structure(trajectory, topology=topology)
     kept = polymer_heavy_atoms(first)
-    frames = mdtraj.load(str(trajectory), top=str(topology))
+    with reading(Path(trajectory), len(first)):
+        frames = mdtraj.load(str(trajectory), top=str(topology))
     if len(frames) < 2:
         raise InputError(f"{trajectory} holds {len(frames)} frame; motion needs at least two")
     lags = (
@@ -79,8 +81,9 @@ def load_ensemble(
     chosen = np.arange(len(frames))
     if max_frames is not None and len(frames) > max_frames:
         chosen = np.linspace(0, len(frames) - 1, max_frames).round().astype(int)
-    atoms = _indices_of(kept, first)
-    coords = 10.0 * frames.xyz[chosen][:, atoms].astype(np.float64)
+    coords = 10.0 * frames.xyz[chosen][:, _polymer_indices(first)].astype(np.float64)
+    if not np.isfinite(coords).all():
+        raise InputError(f"coordinates must be finite numbers; {trajectory} holds NaN or infinity")
     anchors = np.flatnonzero(kept.atom_names == "CA")
     return Ensemble(
         name=name or Path(trajectory).parent.name,
@@ -113,7 +116,8 @@ def superpose(
     return np.einsum("fai,fij->faj", coords - middle, rotation) + reference[anchors].mean(axis=0)
 
 
-def _indices_of(part: Structure, whole: Structure) -> np.ndarray:
-    """Where the atoms of a selection stand in the structure it came from."""
-    places = {tuple(xyz): k for k, xyz in enumerate(whole.coords.tolist())}
-    return np.array([places[tuple(xyz)] for xyz in part.coords.tolist()])
+def _polymer_indices(structure: Structure) -> np.ndarray:
+    """Where the atoms that :func:`polymer_heavy_atoms` keeps stand in a structure."""
+    numbers = np.zeros((len(structure), 3))
+    numbers[:, 0] = np.arange(len(structure))
+    return polymer_heavy_atoms(structure.with_coords(numbers)).coords[:, 0].astype(int)

@@ -8,15 +8,17 @@ equilibrium trajectory, so frames before the reference serve as well as frames a
 from __future__ import annotations
 
 import json
-import os
+import zlib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Float
 
 from moedsr_core.data.ensemble import Ensemble, load_ensemble, superpose
 from moedsr_core.errors import InputError
+from moedsr_core.files import whole_file
 from moedsr_core.frame import canonical_frame
 from moedsr_core.models.inputs import SAMPLING_SPACING
 from moedsr_core.structure import Structure
@@ -26,6 +28,8 @@ from moedsr_core.surface.ses import SolventExcludedSurface
 
 BAND = 4.0
 """Half-width of the band that points are drawn from [Å]."""
+_DAMAGE = (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile, zlib.error)
+"""What reading a damaged or foreign npz file may raise."""
 
 
 @dataclass(frozen=True)
@@ -53,22 +57,25 @@ class MotionSample:
     lags_ps: Float[np.ndarray, " frames"]
 
     def save(self, path: Path) -> None:
-        """Write one npz file, under a temporary name until it is whole."""
+        """Write one npz file, whole or not at all.
+
+        Raises:
+            InputError: If the disk is full, or the place cannot be written to.
+        """
         atoms = {f"atom_{f.name}": getattr(self.structure, f.name) for f in fields(Structure)}
-        draft = path.with_suffix(".part.npz")
-        np.savez_compressed(
-            draft,
-            allow_pickle=False,
-            name=self.name,
-            surface_points=self.surface_points.astype(np.float32),
-            surface_normals=self.surface_normals.astype(np.float32),
-            points=self.points.astype(np.float32),
-            start=self.start.astype(np.float32),
-            distances=self.distances.astype(np.float16),
-            lags_ps=self.lags_ps,
-            **atoms,
-        )
-        os.replace(draft, path)
+        with whole_file(path) as file:
+            np.savez_compressed(
+                file,
+                allow_pickle=False,
+                name=self.name,
+                surface_points=self.surface_points.astype(np.float32),
+                surface_normals=self.surface_normals.astype(np.float32),
+                points=self.points.astype(np.float32),
+                start=self.start.astype(np.float32),
+                distances=self.distances.astype(np.float16),
+                lags_ps=self.lags_ps,
+                **atoms,
+            )
 
     @classmethod
     def load(cls, path: Path) -> MotionSample:
@@ -78,7 +85,7 @@ class MotionSample:
             InputError: If the file is not a motion sample.
         """
         try:
-            with np.load(path, allow_pickle=False) as data:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
                 structure = Structure(**{f.name: data[f"atom_{f.name}"] for f in fields(Structure)})
                 return cls(
                     name=str(data["name"]),
@@ -90,7 +97,7 @@ class MotionSample:
                     distances=data["distances"].astype(np.float32),
                     lags_ps=data["lags_ps"],
                 )
-        except (OSError, ValueError, KeyError) as error:
+        except _DAMAGE as error:
             raise InputError(f"{path} is not a motion sample ({error}); prepare it anew") from error
 
 
@@ -208,17 +215,30 @@ def prepare_samples(
     record = folder / f"{name}.json"
     wanted = {**asdict(config), "spacing_ps": spacing_ps}
     if record.exists():
-        known = json.loads(record.read_text(encoding="utf-8"))
-        if known["config"] != wanted:
+        known, files = _read_record(record)
+        if known != wanted:
             raise InputError(
-                f"{folder} holds samples of {name} measured with {known['config']}, not "
-                f"{wanted}; give another folder or remove them"
+                f"{folder} holds samples of {name} measured with {known}, not {wanted}; "
+                "give another folder or remove them"
             )
-        return [folder / file for file in known["files"]]
+        if all((folder / file).exists() for file in files):
+            return [folder / file for file in files]
     ensemble = load_ensemble(topology, trajectory, name=name, spacing_ps=spacing_ps)
     samples = motion_samples(ensemble, config)
     files = [f"{sample.name}.npz" for sample in samples]
     for sample, file in zip(samples, files, strict=True):
         sample.save(folder / file)
-    record.write_text(json.dumps({"config": wanted, "files": files}), encoding="utf-8")
+    with whole_file(record) as out:
+        out.write(json.dumps({"config": wanted, "files": files}).encode())
     return [folder / file for file in files]
+
+
+def _read_record(path: Path) -> tuple[dict, list[str]]:
+    """Configuration and file names of samples that were measured before."""
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        return dict(known["config"]), [str(file) for file in known["files"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} does not tell how its samples were measured ({error}); remove it"
+        ) from error

@@ -124,6 +124,9 @@ class AnchoredMoEDSR(SurfaceModel):
     """The input surface plus a mixture of experts for its change."""
 
     separable = True
+    frequencies: Tensor
+    phases: Tensor
+    start_centers: Tensor
 
     def __init__(self, config: AnchoredConfig) -> None:
         super().__init__()

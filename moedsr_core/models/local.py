@@ -127,6 +127,8 @@ class ResidueGather(nn.Module):
     and to the middle of its side chain.
     """
 
+    centers: Tensor
+
     def __init__(self, channels: int, neighbours: int) -> None:
         super().__init__()
         self.neighbours = neighbours
