@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -17,17 +16,25 @@ import moedsr_core
 from moedsr_core.errors import CancelledError, InputError
 from moedsr_core.frame import CanonicalFrame
 from moedsr_core.levelset import LevelSetConfig, LevelSetExtractor
-from moedsr_core.levelset.extract import MESHERS
 from moedsr_core.mesh_trajectory import Frame, MeshTrajectory
-from moedsr_core.model_field import LATENTS, ModelField, latent_path, on_device
+from moedsr_core.model_field import ModelField, latent_path, on_device
 from moedsr_core.models.base import ProteinCode, ProteinInput
 from moedsr_core.models.inputs import protein_input
 from moedsr_core.models.registry import LoadedModel, load_model
+from moedsr_core.predict_options import PredictOptions, choose_device
 from moedsr_core.structure import Structure, polymer_heavy_atoms
-from moedsr_core.surface.external import msms_surface, pymol_surface
+from moedsr_core.surface.choice import surface_mesh
 from moedsr_core.surface.mesh import Mesh
 from moedsr_core.surface.sampling import sample_surface
-from moedsr_core.surface.ses import SolventExcludedSurface
+
+__all__ = [
+    "PredictOptions",
+    "Prediction",
+    "choose_device",
+    "predict",
+    "predict_frames",
+    "surface_mesh",
+]
 
 BOX_MARGIN = 6.0
 """Free space between the outermost atom centres and the box that is searched [Å]: atom radius and
@@ -35,121 +42,8 @@ room to move; the margin of Ω (:data:`frame.OMEGA_MARGIN`)."""
 SMALLEST_PART = 60.0
 """Smallest piece or closed void that is shown [Å³]: about the volume of a glycine, or of two
 waters. A side chain that thins out leaves smaller crumbs, which no molecule does."""
-MAX_FRAMES = 2000
-SPACINGS = (0.3, 3.0)
-"""Finest and coarsest mesh that makes sense [Å]: atoms are about 3 Å wide."""
-_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
-_PYMOL_QUALITIES = ((1.0, -1), (0.5, 0), (0.3, 1))
-"""PyMOL's ``surface_quality`` down to each spacing [Å]; 2 below."""
-
 Progress = Callable[[str, int], None]
 """Called with the stage that begins and the number of frames done."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PredictOptions:
-    """What to predict and how."""
-
-    frames: int = 100
-    """Frames of the movie, evenly spaced over the model's time; one is the input itself."""
-    spacing: float = 0.7
-    """Distance between the grid nodes that the surface is found on [Å]."""
-    mesh: str = "tracked"
-    """tracked keeps one topology as long as it can; marching_cubes meshes every frame anew."""
-    seed: int = 0
-    """Which motion is drawn, and which surface points the model sees."""
-    latent: str = "sample"
-    """Where the code of the motion comes from: zero, sample, mean or fit."""
-    device: str = "auto"
-    """Where the network runs: auto, cpu, mps, cuda or cuda:N."""
-    model: str = "default"
-    """Name of a model, or a folder with weights."""
-    surface: str = "ses"
-    """Whose surface the model's points are drawn from: ses, pymol or msms."""
-    n_points: int = 2000
-    """Surface points that the model sees."""
-
-    def __post_init__(self) -> None:
-        """Refuse values of the wrong kind or range."""
-        _check_number("frames", self.frames, 1, MAX_FRAMES, whole=True)
-        _check_number("spacing", self.spacing, *SPACINGS)
-        _check_number("seed", self.seed, 0, 2**63 - 1, whole=True)
-        _check_number("n_points", self.n_points, 100, 100_000, whole=True)
-        _check_choice("mesh", self.mesh, MESHERS)
-        _check_choice("latent", self.latent, LATENTS)
-        _check_choice("surface", self.surface, SURFACES)
-        if not isinstance(self.model, str) or not self.model:
-            raise InputError(f"model must be a name or a folder, got {self.model!r}")
-        if not _DEVICE.fullmatch(str(self.device)):
-            raise InputError(f"device must be auto, cpu, mps, cuda or cuda:N, got {self.device!r}")
-
-
-def _check_number(name: str, value: Any, low: float, high: float, whole: bool = False) -> None:
-    kinds = (int, np.integer) if whole else (int, float, np.integer, np.floating)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
-        kind = "a whole number" if whole else "a number"
-        raise InputError(f"{name} must be {kind} from {low} to {high}, got {value!r}")
-
-
-def _check_choice(name: str, value: Any, choices: dict[str, Any]) -> None:
-    if value not in choices:
-        raise InputError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
-
-
-def choose_device(name: str = "auto") -> torch.device:
-    """Device of a name; ``auto`` is cuda, else mps, else cpu.
-
-    Raises:
-        InputError: If the name is unknown or there is no such device here.
-    """
-    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return torch.device(next((kind for kind, here in present.items() if here), "cpu"))
-    if not _DEVICE.fullmatch(name):
-        raise InputError(f"device must be auto, cpu, mps, cuda or cuda:N, got {name!r}")
-    device = torch.device(name)
-    count = torch.cuda.device_count() if device.type == "cuda" else 1
-    if not present.get(device.type, True) or (device.index or 0) >= count:
-        raise InputError(f"there is no device {name} here; use device=auto or device=cpu")
-    return device
-
-
-def surface_mesh(structure: Structure, kind: str = "ses", spacing: float = 0.5) -> Mesh:
-    """Surface of a structure as it is [Å].
-
-    Args:
-        structure: The atoms to enclose.
-        kind: One of :data:`SURFACES`.
-        spacing: About the length of a triangle's edges [Å].
-
-    Raises:
-        InputError: If the kind is unknown, the spacing out of range or there is no atom.
-        MoedsrError: If the program that makes the surface is missing or fails.
-    """
-    _check_choice("surface", kind, SURFACES)
-    _check_number("spacing", spacing, *SPACINGS)
-    return SURFACES[kind](structure, spacing)
-
-
-def _ses(structure: Structure, spacing: float) -> Mesh:
-    return SolventExcludedSurface(structure.coords, structure.radii).mesh(spacing)
-
-
-def _pymol(structure: Structure, spacing: float) -> Mesh:
-    quality = next((q for least, q in _PYMOL_QUALITIES if spacing >= least), 2)
-    return pymol_surface(structure, quality=quality)
-
-
-def _msms(structure: Structure, spacing: float) -> Mesh:
-    return msms_surface(structure, density=1.0 / spacing**2)
-
-
-SURFACES: dict[str, Callable[[Structure, float], Mesh]] = {
-    "ses": _ses,
-    "pymol": _pymol,
-    "msms": _msms,
-}
-"""Makers of a surface by name."""
 
 
 class Prediction:

@@ -10,7 +10,9 @@ from scipy.spatial import cKDTree
 
 from moedsr_core.errors import CancelledError, InputError
 from moedsr_core.mesh_trajectory import load_trajectory
+from moedsr_core.model_field import ModelField
 from moedsr_core.models.anchored import AnchoredConfig, AnchoredMoEDSR
+from moedsr_core.models.inputs import protein_input
 from moedsr_core.models.registry import LoadedModel
 from moedsr_core.predict import (
     Prediction,
@@ -137,7 +139,14 @@ def test_a_seed_draws_one_motion_and_another_seed_another():
     assert len(a) != len(b) or np.abs(a - b).max() > 0.01
 
 
-def test_the_code_of_the_motion_is_what_was_asked_for():
+def test_the_code_of_the_motion_is_what_was_asked_for(monkeypatch):
+    def fit(model, code, points, normals, *, generator):
+        on_surface = code.protein.surface.signed_distance(points.numpy() * code.protein.scale)
+        assert np.abs(on_surface).max() < 0.2
+        assert torch.equal(normals, code.protein.normals)
+        return torch.tensor([-0.5])
+
+    monkeypatch.setattr("moedsr_core.model_field.fit_latent", fit)
     grown = {}
     for latent in ("zero", "sample", "mean", "fit"):
         model = GrowingModel()
@@ -147,6 +156,7 @@ def test_the_code_of_the_motion_is_what_was_asked_for():
         grown[latent] = float(np.median(movie.frames[1].displacement))
     drawn = torch.randn(1, generator=torch.Generator().manual_seed(3)).item()
     assert grown["zero"] == pytest.approx(GROWTH, abs=0.02)
+    assert grown["fit"] == pytest.approx(0.5 * GROWTH, abs=0.02)
     assert grown["mean"] == pytest.approx(1.5 * GROWTH, abs=0.02)
     assert grown["sample"] == pytest.approx((1 + drawn) * GROWTH, abs=0.05)
 
@@ -214,6 +224,18 @@ def test_a_stop_is_heard_inside_the_first_frame():
     frames = Prediction(helix(), OPTIONS, growing()).frames(should_stop=should_stop)
     with pytest.raises(CancelledError):
         next(frames)
+
+
+def test_a_stop_is_asked_for_before_every_batch():
+    asked = []
+    protein, _ = protein_input(helix(), n_points=200)
+    model = GrowingModel()
+    code, path = model.encode(protein), model.latent_path(1)
+    field = ModelField(model, code, np.array([-1.0]), path, lambda: asked.append(None))
+    rows = field.prepare(np.random.default_rng(0).normal(size=(70_000, 3)))
+    assert len(asked) == 5
+    field.values(rows, -1.0)
+    assert len(asked) == 7
 
 
 def test_a_surface_that_outgrows_the_box_is_named():
@@ -295,7 +317,7 @@ def test_other_programs_surfaces_get_the_spacing_in_their_own_terms(monkeypatch)
     asked = {}
     for name in ("pymol", "msms"):
         monkeypatch.setattr(
-            f"moedsr_core.predict.{name}_surface",
+            f"moedsr_core.surface.choice.{name}_surface",
             lambda atoms, **options: asked.update(options) or surface_mesh(atoms, "ses", 1.0),
         )
         surface_mesh(helix(), name, 0.5)
@@ -313,7 +335,7 @@ def test_the_models_points_can_come_from_another_programs_surface(monkeypatch):
     def inflated(atoms, **_options):
         return SolventExcludedSurface(atoms.coords, atoms.radii + 1.0).mesh(0.7)
 
-    monkeypatch.setattr("moedsr_core.predict.msms_surface", inflated)
+    monkeypatch.setattr("moedsr_core.surface.choice.msms_surface", inflated)
     movie = predict(helix(), replace(OPTIONS, frames=1, surface="msms"), loaded=growing(Looking()))
     away = seen["surface"].signed_distance(seen["points"].astype(np.float64))
     assert np.median(away) == pytest.approx(1.0, abs=0.15)

@@ -1,0 +1,23 @@
+"""What a caller may choose, and how anything else is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from moedsr_core.errors import InputError
+
+
+def check_number(name: str, value: Any, low: float, high: float, whole: bool = False) -> None:
+    """Refuse anything but a number in a range."""
+    kinds = (int, np.integer) if whole else (int, float, np.integer, np.floating)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+        kind = "a whole number" if whole else "a number"
+        raise InputError(f"{name} must be {kind} from {low} to {high}, got {value!r}")
+
+
+def check_choice(name: str, value: Any, choices: dict[str, Any]) -> None:
+    """Refuse anything but a key of ``choices``."""
+    if value not in choices:
+        raise InputError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
