@@ -22,17 +22,19 @@ def remove_small_parts(values: Float[np.ndarray, "x y z"], spacing: float, small
         smallest: Least volume of a part that stays [Å³].
     """
     least = smallest / spacing**3
-    solid = values < 0
-    values[_small(solid, least)] = _AWAY * spacing
-    values[_small(~solid, least)] = -_AWAY * spacing
+    for inside, beyond in ((values < 0, _AWAY * spacing), (values >= 0, -_AWAY * spacing)):
+        small = _small(inside, least)
+        if small is not None:
+            values[small] = beyond
 
 
-def _small(inside: Bool[np.ndarray, "x y z"], least: float) -> Bool[np.ndarray, "x y z"]:
-    """Nodes of all parts but the largest that have fewer than ``least`` nodes."""
+def _small(inside: Bool[np.ndarray, "x y z"], least: float) -> Bool[np.ndarray, "x y z"] | None:
+    """Nodes of all parts but the largest that have fewer than ``least`` nodes; None if no part."""
     labels, count = ndimage.label(inside)
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    if count < 2:
+        return None
+    sizes = np.bincount(labels.ravel())
     small = sizes < least
     small[0] = False
-    if count:
-        small[1 + int(sizes[1:].argmax())] = False
-    return small[labels]
+    small[1 + int(sizes[1:].argmax())] = False
+    return small[labels] if small.any() else None
