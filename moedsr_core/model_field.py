@@ -12,14 +12,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from moedsr_core.errors import InputError
-from moedsr_core.models.anchored import AnchoredMoEDSR
 from moedsr_core.models.base import Prepared, ProteinCode, ProteinInput, SurfaceModel
 from moedsr_core.models.latent import fit_latent
 
 _PREPARED_AT_ONCE = 16_384
 _EVALUATED_AT_ONCE = 65_536
-_SEPARABLE: tuple[type[SurfaceModel], ...] = (AnchoredMoEDSR,)
-"""Models whose network runs in ``prepare`` alone, once per point for all times."""
 
 
 class ModelField:
@@ -46,7 +43,6 @@ class ModelField:
         self._like = code.protein.points
         self._path = path.to(self._like)
         self._pause = pause
-        self._separable = isinstance(model, _SEPARABLE)
 
     @torch.no_grad()
     def prepare(self, points: Float[np.ndarray, "n 3"]) -> Prepared:
@@ -56,7 +52,7 @@ class ModelField:
         for batch in x.split(_PREPARED_AT_ONCE):
             self._pause()
             parts.append(self._model.prepare(self._code, batch))
-        if self._separable:
+        if self._model.separable:
             self.evaluations += len(x)
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
@@ -71,7 +67,7 @@ class ModelField:
             self._pause()
             batch = {name: v[start : start + _EVALUATED_AT_ONCE] for name, v in rows.items()}
             parts.append(self._model.evaluate(self._code, batch, time, z))
-        if not self._separable:
+        if not self._model.separable:
             self.evaluations += n
         return (torch.cat(parts) * self._code.protein.scale).float().cpu().numpy()
 

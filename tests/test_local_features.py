@@ -97,12 +97,12 @@ def test_descriptors_ignore_rigid_motion(protein):
 
 def test_atom_features_ignore_rigid_motion(protein, encoder):
     with torch.no_grad():
-        assert_invariant(encoder.atoms, protein, 1e-4)
+        assert_invariant(lambda p: encoder.surroundings(p).atoms, protein, 1e-4)
 
 
 def test_features_of_points_ignore_rigid_motion_of_the_whole(protein, encoder):
     def at_surface(moved):
-        return encoder(moved.points, moved, encoder.atoms(moved))
+        return encoder(moved.points, moved, encoder.surroundings(moved))
 
     with torch.no_grad():
         assert_invariant(at_surface, protein, 1e-4)
@@ -119,7 +119,7 @@ def test_the_motion_check_fails_on_features_that_see_directions(protein, encoder
         def broken(moved):
             crooked.shift = moved.points[:, :1]
             gathered = neighbourhood(moved.points, moved, NEIGHBOURS, REACH)
-            return crooked(gathered, encoder.atoms(moved))
+            return crooked(gathered, encoder.surroundings(moved).atoms)
 
         assert_invariant(broken, protein, 1e-4)
 
@@ -128,8 +128,8 @@ def test_order_of_atoms_changes_nothing(protein, encoder):
     order = torch.randperm(len(protein.atom_positions), generator=torch.Generator().manual_seed(1))
     other, x = shuffled(protein, order), around(protein)
     with torch.no_grad():
-        atoms, mixed = encoder.atoms(protein), encoder.atoms(other)
-        torch.testing.assert_close(mixed, atoms[order], atol=1e-5, rtol=1e-4)
+        atoms, mixed = encoder.surroundings(protein), encoder.surroundings(other)
+        torch.testing.assert_close(mixed.atoms, atoms.atoms[order], atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(
             encoder(x, other, mixed), encoder(x, protein, atoms), atol=1e-5, rtol=1e-4
         )
@@ -138,7 +138,7 @@ def test_order_of_atoms_changes_nothing(protein, encoder):
 def test_remembered_neighbourhoods_belong_to_their_protein(protein, encoder):
     other = posed_chain(n_residues=12)
     with torch.no_grad():
-        first, second, again = (encoder.atoms(p) for p in (protein, other, protein))
+        first, second, again = (encoder.surroundings(p).atoms for p in (protein, other, protein))
     assert torch.equal(first, again)
     assert len(second) == len(other.atom_positions)
 
@@ -205,15 +205,17 @@ def test_residues_beyond_their_reach_say_nothing(protein):
     gather, features = ResidueGather(4, 6), torch.randn(len(protein.residue_positions), 4)
     x = around(protein, 6)
     with torch.no_grad():
-        assert gather(x, protein, features).abs().min() > 0
-        assert (gather(x + 200.0, protein, features) == 0).all()
+        residues = (protein.residue_positions, side_chain_middles(protein), features)
+        assert gather(x, *residues).abs().min() > 0
+        assert (gather(x + 200.0, *residues) == 0).all()
 
 
 def test_features_have_the_derivative_of_finite_differences(protein):
     torch.manual_seed(0)
     double = in_double(protein)
     encoder = stir(LocalEncoder(8, NEIGHBOURS, REACH)).double()
-    atoms = encoder.atoms(double).detach()
+    with torch.no_grad():
+        atoms = encoder.surroundings(double)
     x = around(protein, 6, dtype=torch.float64).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: encoder(x, double, atoms), x, atol=1e-6)
 
@@ -229,7 +231,7 @@ def test_second_derivatives_are_finite_at_special_points(protein, at):
         "residue": side_chain_middles(double)[:3],
         "cutoff": double.atom_positions[outermost][None] + torch.tensor([[REACH, 0.0, 0.0]]),
     }[at].clone().requires_grad_()  # fmt: skip
-    atoms = encoder.atoms(double)
+    atoms = encoder.surroundings(double)
     (slope,) = torch.autograd.grad(encoder(x, double, atoms).sum(), x, create_graph=True)
     (curvature,) = torch.autograd.grad(slope.square().sum(), x)
     assert torch.isfinite(slope).all()
@@ -240,7 +242,7 @@ def test_second_derivatives_are_finite_at_special_points(protein, at):
 def test_tiny_molecules_have_features(n_residues, encoder):
     protein = posed_chain(n_residues=n_residues)
     with torch.no_grad():
-        values = encoder(around(protein, 4), protein, encoder.atoms(protein))
+        values = encoder(around(protein, 4), protein, encoder.surroundings(protein))
     assert values.shape == (4, 16)
     assert torch.isfinite(values).all()
 
@@ -256,4 +258,4 @@ def test_a_single_atom_has_features(protein, encoder):
         atom_residues=protein.atom_residues[1:2],
     )
     with torch.no_grad():
-        assert torch.isfinite(encoder(around(alone, 4), alone, encoder.atoms(alone))).all()
+        assert torch.isfinite(encoder(around(alone, 4), alone, encoder.surroundings(alone))).all()

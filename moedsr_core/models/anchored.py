@@ -34,7 +34,7 @@ from torch.autograd.function import once_differentiable
 from moedsr_core.errors import InputError
 from moedsr_core.models.base import Prepared, ProteinCode, ProteinInput, SurfaceModel
 from moedsr_core.models.experts.encoding import DEGREES, SphericalEncoding
-from moedsr_core.models.local import LocalEncoder
+from moedsr_core.models.local import LocalEncoder, Surroundings
 from moedsr_core.models.router.gate import Gate
 from moedsr_core.models.router.router import Router, RouterConfig
 from moedsr_core.models.router.surface_graph import interpolate
@@ -115,9 +115,9 @@ class AnchoredConfig:
 
 @dataclass(frozen=True)
 class AnchoredCode(ProteinCode):
-    """A routed protein with the features of its atoms."""
+    """A routed protein with what its atoms and residues offer to the points near them."""
 
-    atom_features: Float[Tensor, "atoms atom_channels"]
+    surroundings: Surroundings
 
 
 class AnchoredMoEDSR(SurfaceModel):
@@ -161,7 +161,7 @@ class AnchoredMoEDSR(SurfaceModel):
             descriptor=descriptor,
             gate=self.gate(descriptor),
             point_features=self.point_features(features),
-            atom_features=self.local.atoms(protein),
+            surroundings=self.local.surroundings(protein),
         )
 
     def prepare(
@@ -256,7 +256,7 @@ class AnchoredMoEDSR(SurfaceModel):
                 self.encoding(here / 20.0),
                 code.descriptor.expand(len(x), -1),
                 interpolate(code.point_features, code.protein.points, here),
-                self.local(here, code.protein, code.atom_features),
+                self.local(here, code.protein, code.surroundings),
                 distance,
                 torch.tanh(start[:, None] / 3.0),
             ],

@@ -67,6 +67,21 @@ ATOM_FEATURES = 4 + 3 + _DEPTHS
 
 
 @dataclass(frozen=True)
+class Surroundings:
+    """What a protein offers to every point near it.
+
+    Attributes:
+        atoms: Features of the atoms.
+        residues: Means over the atoms of each residue.
+        tips: Middle of each residue's side chain [Å].
+    """
+
+    atoms: Float[Tensor, "atoms channels"]
+    residues: Float[Tensor, "residues channels"]
+    tips: Float[Tensor, "residues 3"]
+
+
+@dataclass(frozen=True)
 class Neighbourhood:
     """Atoms around points.
 
@@ -138,11 +153,18 @@ class ResidueGather(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "n 3"],
-        protein: ProteinInput,
+        anchors: Float[Tensor, "residues 3"],
+        tips: Float[Tensor, "residues 3"],
         features: Float[Tensor, "residues channels"],
     ) -> Float[Tensor, "n channels"]:
-        """Gather residues' features at points of the canonical pose [Å]."""
-        anchors, tips = protein.residue_positions, side_chain_middles(protein)
+        """Gather residues' features at points of the canonical pose [Å].
+
+        Args:
+            x: The points [Å].
+            anchors: Cα of each residue [Å].
+            tips: Middle of each residue's side chain [Å].
+            features: Features of each residue.
+        """
         k = min(self.neighbours, len(anchors))
         index = nearest_atoms(x, tips, k)
         basis = []
@@ -182,8 +204,8 @@ class LocalEncoder(nn.Module):
         self._known: WeakKeyDictionary[ProteinInput, tuple[Tensor, Neighbourhood]]
         self._known = WeakKeyDictionary()
 
-    def atoms(self, protein: ProteinInput) -> Float[Tensor, "atoms channels"]:
-        """Features of the atoms, once per protein."""
+    def surroundings(self, protein: ProteinInput) -> Surroundings:
+        """Features of the atoms and residues, once per protein."""
         if protein not in self._known:
             x = protein.atom_positions
             around = neighbourhood(x, protein, self.neighbours, self.reach)
@@ -193,20 +215,18 @@ class LocalEncoder(nn.Module):
         h = self.embed(torch.cat([descriptors, kinds], dim=1))
         for gather, update in zip(self.rounds, self.updates, strict=True):
             h = h + update(gather(around, h))
-        return h
+        total = torch.zeros_like(h[:1]).repeat(len(protein.residue_positions), 1)
+        total = total.index_add(0, protein.atom_residues, h)
+        counts = torch.bincount(protein.atom_residues, minlength=len(total))[:, None]
+        return Surroundings(h, total / counts, side_chain_middles(protein))
 
     def forward(
-        self,
-        x: Float[Tensor, "n 3"],
-        protein: ProteinInput,
-        atoms: Float[Tensor, "atoms channels"],
+        self, x: Float[Tensor, "n 3"], protein: ProteinInput, given: Surroundings
     ) -> Float[Tensor, "n features"]:
         """Features at points of the canonical pose [Å], twice as many as the atoms have."""
-        near = self.gather(neighbourhood(x, protein, self.neighbours, self.reach), atoms)
-        total = torch.zeros_like(atoms[: len(protein.residue_positions)])
-        total = total.index_add(0, protein.atom_residues, atoms)
-        counts = torch.bincount(protein.atom_residues, minlength=len(total))[:, None]
-        return torch.cat([near, self.residues(x, protein, total / counts)], dim=1)
+        around = neighbourhood(x, protein, self.neighbours, self.reach)
+        residues = self.residues(x, protein.residue_positions, given.tips, given.residues)
+        return torch.cat([self.gather(around, given.atoms), residues], dim=1)
 
 
 def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
