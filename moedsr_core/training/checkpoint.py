@@ -63,13 +63,52 @@ def load_checkpoint(
         model.load_state_dict(load_file(folder / "model.safetensors"))
         average = load_file(folder / "average.safetensors")
         moments = load_file(folder / "optimizer.safetensors")
-    except (OSError, ValueError, SafetensorError, RuntimeError) as error:
+        _refuse_foreign(model, optimizer, average, moments)
+        _restore_moments(optimizer, moments)
+        if not {"step", "best"} <= state.keys():
+            raise ValueError("state.json lacks the step or the best score")
+    except (OSError, ValueError, AttributeError, SafetensorError, RuntimeError) as error:
         raise CheckpointError(
-            f"{folder} cannot be continued from: {str(error).splitlines()[0]}; "
+            f"{folder} cannot be continued from: {' '.join(str(error).split())[:200]}; "
             "start a new run folder"
         ) from error
-    _restore_moments(optimizer, moments)
     return average, state
+
+
+def best_weights(folder: Path) -> dict[str, Tensor]:
+    """Averaged weights of a run folder's best checkpoint.
+
+    Raises:
+        CheckpointError: If there is none, or it is damaged.
+    """
+    best = folder / "best"
+    if not best.exists():
+        best = folder / "best.old"
+    try:
+        return load_file(best / "average.safetensors")
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{folder} holds no readable best checkpoint ({error}); train it anew"
+        ) from error
+
+
+def _refuse_foreign(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: dict[str, Tensor],
+    moments: dict[str, Tensor],
+) -> None:
+    """Raise ValueError unless average and moments are of this model's tensors."""
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    if {name: tensor.shape for name, tensor in average.items()} != shapes:
+        raise ValueError("average.safetensors is of another model")
+    sizes = [p.shape for group in optimizer.param_groups for p in group["params"]]
+    for key, value in moments.items():
+        index = key.split(".")[0]
+        if not index.isdigit() or int(index) >= len(sizes):
+            raise ValueError("optimizer.safetensors is of another model")
+        if value.ndim > 0 and value.shape != sizes[int(index)]:
+            raise ValueError("optimizer.safetensors is of another model")
 
 
 def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

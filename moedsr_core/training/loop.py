@@ -16,12 +16,13 @@ from torch import Tensor
 
 from moedsr_core.data.samples import MotionSample
 from moedsr_core.errors import InputError
+from moedsr_core.files import whole_file
 from moedsr_core.frame import OMEGA_MARGIN, TimeMap
 from moedsr_core.losses import load_balance
 from moedsr_core.models.anchored import AnchoredCode, AnchoredConfig, AnchoredMoEDSR
 from moedsr_core.models.base import ProteinInput
 from moedsr_core.models.inputs import describe
-from moedsr_core.training.checkpoint import load_checkpoint, save_checkpoint
+from moedsr_core.training.checkpoint import best_weights, load_checkpoint, save_checkpoint
 from moedsr_core.training.motion_loss import motion_loss
 
 
@@ -31,15 +32,15 @@ class TrainConfig:
 
     model: AnchoredConfig = field(default_factory=AnchoredConfig)
     """The network."""
-    steps: int = 3000
+    steps: int = 5000
     """Optimiser steps."""
-    batch: int = 4
+    batch: int = 3
     """Reference structures per step N_B."""
     points: int = 1024
     """Points per reference structure and step."""
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 2e-3
     """Peak learning rate, after 100 steps of warm-up; falls to 1 % along a cosine."""
-    weight_decay: float = 5e-2
+    weight_decay: float = 1e-2
     """Decoupled weight decay (AdamW)."""
     spread_weight: float = 0.3
     """Weight of the fluctuation's likelihood."""
@@ -101,6 +102,9 @@ def train(
         folder: Run folder; holds ``config.json``, ``log.jsonl``, ``last`` and ``best``.
         report: Called with each line of the log.
 
+    Returns:
+        The model with the averaged weights that scored best in validation.
+
     Raises:
         InputError: If there is nothing to train on, or the folder holds another run.
     """
@@ -139,7 +143,7 @@ def train(
                 log.write(json.dumps(row) + "\n")
             report(row)
             running = []
-    model.load_state_dict(average)
+    model.load_state_dict(best_weights(folder))
     return model.eval()
 
 
@@ -216,8 +220,16 @@ def _claim(folder: Path, config: TrainConfig) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     wanted = json.loads(json.dumps(asdict(config)))
     path = folder / "config.json"
-    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != wanted:
+    if path.exists() and _read_json(path) != wanted:
         raise InputError(
             f"{folder} holds a run of another configuration; give another --out or remove it"
         )
-    path.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
+    with whole_file(path) as file:
+        file.write(json.dumps(wanted, indent=1).encode())
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}); give another --out") from error
