@@ -45,7 +45,7 @@ LEARNER = TrainConfig(
     model=replace(
         MODEL, n_experts=1, n_selected=1, width=32, depth=2, local_channels=16, dropout=0.0
     ),
-    steps=150, points=200, evaluate_every=75, learning_rate=2e-2, average=0.9, time=TIME,
+    steps=100, points=200, evaluate_every=50, learning_rate=4e-2, average=0.9, time=TIME,
 )  # fmt: skip
 
 
@@ -237,9 +237,9 @@ def test_a_run_reports_and_keeps_what_it_did(finished):
     assert best["best"] == max(line["val_skill"] for line in lines)
 
 
-def test_a_run_returns_the_averaged_weights(finished):
-    average = load_file(finished.whole / "last" / "average.safetensors")
-    current = load_file(finished.whole / "last" / "model.safetensors")
+def test_a_run_returns_the_averaged_weights_that_validated_best(finished):
+    average = load_file(finished.whole / "best" / "average.safetensors")
+    current = load_file(finished.whole / "best" / "model.safetensors")
     got = finished.model.state_dict()
     assert all(torch.equal(average[name], got[name]) for name in average)
     assert any(not torch.equal(average[name], current[name]) for name in average)

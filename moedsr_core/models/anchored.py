@@ -60,7 +60,7 @@ class AnchoredConfig:
     """Hidden units of an expert."""
     depth: int = 3
     """Hidden layers of an expert."""
-    dropout: float = 0.2
+    dropout: float = 0.0
     """Share of an expert's inputs that is left out of each training step."""
     local_channels: int = 48
     """Features gathered from the atoms around a point."""
