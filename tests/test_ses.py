@@ -1,14 +1,22 @@
 """The solvent-excluded surface against shapes whose answer is known, and against PyMOL."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import trimesh
 from scipy.integrate import quad
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from moedsr_core.errors import InputError
-from moedsr_core.structure import polymer_heavy_atoms
+from moedsr_core.structure import Structure, polymer_heavy_atoms
 from moedsr_core.structure_io import read_structure
 from moedsr_core.surface.external import pymol_surface
+from moedsr_core.surface.mesh import Mesh
+from moedsr_core.surface.probe import ProbeBoundary, ball_gap
 from moedsr_core.surface.ses import PROBE_RADIUS, SolventExcludedSurface
 
 CARBON = 1.7
@@ -140,12 +148,91 @@ def test_impossible_spacing_is_refused():
         ball().mesh(0.0)
 
 
+def outermost(mesh: Mesh) -> Mesh:
+    """The mesh without its closed cavities."""
+    edges = np.concatenate([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]]])
+    graph = coo_array((np.ones(len(edges)), edges.T), shape=2 * [len(mesh.vertices)])
+    piece = connected_components(graph, directed=False)[1][mesh.faces[:, 0]]
+    pieces = [replace(mesh, faces=mesh.faces[piece == k]) for k in np.unique(piece)]
+    return max(pieces, key=lambda part: part.volume)
+
+
+def rolled_where_pymol_rolls(atoms: Structure) -> SolventExcludedSurface:
+    """Our surface, of a probe that stands only at 642 places around each atom, as PyMOL's does."""
+    surface = SolventExcludedSurface(atoms.coords, atoms.radii)
+    reach = atoms.radii + PROBE_RADIUS
+    directions = trimesh.creation.icosphere(subdivisions=3).vertices
+    places = (atoms.coords[:, None] + reach[:, None, None] * directions).reshape(-1, 3)
+    places = places[ball_gap(places, atoms.coords, reach) > -1e-6]
+    none, nothing = np.zeros(len(places)), np.zeros_like(places)
+    surface._boundary = ProbeBoundary(places, none, places, nothing, none)
+    surface._tree = cKDTree(places)
+    return surface
+
+
+# Where ours and PyMOL's differ, and why. Our mesh at 0.5 Å over PyMOL 3.1's, less 1, in percent;
+# closed cavities are left out on both sides, since PyMOL drops the small ones. "q1" and "q2" are
+# its surface_quality, with vertices 0.25 and 0.125 Å apart; "places" is our mesh of a probe that
+# stands only at 642 places around each atom, which is all that PyMOL's does: it visits neither the
+# arcs between two atoms nor the corners between three, and so fills crevices.
+#
+#                     atoms    area  q1     q2  places    volume  q1     q2  places
+#     2wqg              327        +3.7           +2.0          -1.7           -2.1
+#     EHEE_rd3_0053     327        +2.6           +2.0          -2.2           -2.5
+#     2ysb              346        +3.6   +3.0    +2.9          -2.3   -2.5    -2.7
+#     HHH_rd1_0335      348        +2.7           +1.8          -1.8           -2.0
+#     1gjs              350        +2.7           +1.8          -2.1           -2.4
+#     5aht              352        +3.0           +1.9          -1.9           -2.2
+#     2m8i              355        +4.8           +1.6          -2.5           -2.2
+#     omtky3            380        +2.6           +1.6          -1.7           -2.0
+#     GG_run1_1390_0006 387       +10.2           +6.3          -4.4           -4.0
+#     1ssu_A            399        +2.5           +1.6          -2.1           -2.4
+#     1enh              414        +2.7   +2.1    +2.0          -1.7   -1.8    -1.9
+#     2uuy_B            415        +2.6   +2.0    +1.7          -1.6   -1.8    -1.9
+#     1EM7_L7A          440        +5.6           +2.3          -3.0           -2.5
+#     2l7f              452        +3.5           +2.4          -1.8           -2.0
+#     1fas_A            468        +3.0   +2.5    +2.0          -1.8   -2.0    -1.9
+#     1azp_A            532        +2.6   +2.1    +1.9          -1.6   -1.7    -1.8
+#     1ay7_A            746        +4.3   +3.7    +3.6          -1.9   -2.1    -2.2
+#
+# So the volumes agree within 3 % for all but one loosely built model, and the areas within 3 %
+# where a protein has few crevices, which PyMOL's closing of them decides. Ours is the exact one:
+# on a piece of 2uuy_B (124 atoms), 642, 2,562, 10,242 and 40,962 places leave 1.3, 0.9, 0.6 and
+# 0.3 % of our area missing and 2.1, 0.9, 0.4 and 0.2 % too much volume, and the volume of the
+# shell |distance| < 0.1 or 0.2 Å gives our area to 0.1 %.
+COMPACT = ["EHEE_rd3_0053", "1gjs", "omtky3"]
+
+
+@pytest.fixture(scope="module", params=COMPACT)
+def beside_pymol(request, data_dir) -> tuple[Structure, Mesh]:
+    """A compact protein, and the mesh that PyMOL draws of it, without closed cavities."""
+    path = data_dir / "structures" / f"{request.param}.pdb"
+    atoms = polymer_heavy_atoms(read_structure(path))
+    return atoms, outermost(pymol_surface(atoms, quality=1))
+
+
 @pytest.mark.data
-@pytest.mark.parametrize("name", ["1fas_A", "2uuy_B", "1azp_A"])
-def test_area_and_volume_agree_with_pymol(data_dir, name):
-    atoms = polymer_heavy_atoms(read_structure(data_dir / "structures" / f"{name}.pdb"))
-    ours = SolventExcludedSurface(atoms.coords, atoms.radii).mesh(0.5)
-    theirs = pymol_surface(atoms, quality=1)
-    assert ours.is_watertight
+def test_area_and_volume_agree_with_pymol(beside_pymol):
+    atoms, theirs = beside_pymol
+    whole = SolventExcludedSurface(atoms.coords, atoms.radii).mesh(0.5)
+    ours = outermost(whole)
+    assert whole.is_watertight
     assert ours.area == pytest.approx(theirs.area, rel=0.03)
     assert ours.volume == pytest.approx(theirs.volume, rel=0.03)
+
+
+@pytest.mark.data
+def test_pymol_differs_only_where_its_probe_does_not_stand(beside_pymol):
+    atoms, theirs = beside_pymol
+    ours = outermost(rolled_where_pymol_rolls(atoms).mesh(0.5))
+    assert ours.area == pytest.approx(theirs.area, rel=0.0125)
+    assert ours.volume == pytest.approx(theirs.volume, rel=0.005)
+
+
+@pytest.mark.data
+def test_no_vertex_of_pymol_lies_inside_the_exact_surface(beside_pymol):
+    atoms, theirs = beside_pymol
+    distance = SolventExcludedSurface(atoms.coords, atoms.radii).signed_distance(theirs.vertices)
+    assert distance.min() > -0.05
+    assert 0 < np.median(distance) < 0.05
+    assert 0.2 < distance.max() < 1.4
