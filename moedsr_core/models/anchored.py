@@ -82,9 +82,11 @@ class AnchoredConfig:
     """That share, of the variance. With these three the correlation between points 1.25, 2.25 and
     3.5 Å apart is 0.81, 0.53 and 0.24; in the training trajectories it is 0.71-0.80, 0.38-0.53
     and 0.10-0.24."""
-    largest_change: float = 0.9
-    """Signed distances change at most this much [Å]. Bonded atoms overlap to a depth of 1.5 Å, so
-    that a side chain thins but does not break into floating pieces."""
+    largest_change: float = 3.0
+    """Signed distances at and outside the first surface change at most this much [Å]."""
+    inner_change: float = 0.7
+    """The same in the middle of a side chain [Å]. Bonded atoms overlap to a depth of 1.5 Å, so
+    that a side chain whose typical place is elsewhere thins but does not break into crumbs."""
     memory: float = 8.0
     """Frames over which a drawn motion remembers itself."""
 
@@ -95,6 +97,7 @@ class AnchoredConfig:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in (
             "reach", "rise", "motion_length", "drift_length", "memory", "largest_change",
+            "inner_change",
         ):  # fmt: skip
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} must be positive, got {getattr(self, name)}")
@@ -204,8 +207,13 @@ class AnchoredMoEDSR(SurfaceModel):
         spread = (prepared["spread"] * share).sum(dim=-1)
         drawn = (prepared["field"] * z).sum(dim=-1) if z.ndim > 1 else prepared["field"] @ z
         change = rise * (mean + spread * drawn)
-        change = self.config.largest_change * torch.tanh(change / self.config.largest_change)
-        return (prepared["start"] + change) / code.protein.scale
+        most = self._largest_change(prepared["start"])
+        return (prepared["start"] + most * torch.tanh(change / most)) / code.protein.scale
+
+    def _largest_change(self, start: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """Most that the signed distance may change [Å], by depth; half-way at 0.75 Å."""
+        inner, outer = self.config.inner_change, self.config.largest_change
+        return inner + (outer - inner) * torch.sigmoid((start + 0.75) / 0.2)
 
     def time_weights(
         self, t: Float[Tensor, "*shape"]
