@@ -47,7 +47,7 @@ def test_fluctuations_are_the_diagonal_of_the_inverse_without_the_common_motion(
 @pytest.mark.parametrize("x", [helix(40), globule(90)], ids=["helix", "globule"])
 def test_fluctuations_rank_as_those_of_the_free_network(x):
     free = np.linalg.pinv(kirchhoff(x)).diagonal()
-    assert spearmanr(network_fluctuation(x), free).statistic > 0.999
+    assert spearmanr(network_fluctuation(x), free).statistic > 0.99
 
 
 def test_a_hundred_slow_modes_stand_for_all():

@@ -23,8 +23,8 @@ def network_fluctuation(positions: Float[np.ndarray, "n 3"]) -> Float[np.ndarray
 
     ``<ΔR_i²> ∝ Σ_k u_ik² / λ_k`` over the 100 slowest modes of the Kirchhoff matrix (Bahar et al.
     1997, Eq. 4); the spring constant and the temperature drop out in the standardisation. The
-    common motion of all residues is taken out as itself and not as the first mode, since
-    detached pieces have as many modes of the same frequency.
+    common motion of all residues is taken out of every mode rather than as the first one, since
+    detached pieces have as many modes of that frequency, in any mixture.
 
     Args:
         positions: Cα positions [Å].
@@ -47,7 +47,7 @@ def network_fluctuation(positions: Float[np.ndarray, "n 3"]) -> Float[np.ndarray
     else:
         start = np.ones(n) / np.sqrt(n)
         values, vectors = eigsh(kirchhoff.tocsc(), k=_MODES + 1, sigma=-1e-3, v0=start)
-    slow = slice(0, _MODES + 1)
-    common = 1.0 / (n * _LAB_SPRING)
-    fluctuation = np.log((vectors[:, slow] ** 2 / values[slow]).sum(axis=1) - common)
+    slow = vectors[:, : _MODES + 1]
+    slow = slow - slow.mean(axis=0)
+    fluctuation = np.log((slow**2 / values[: _MODES + 1]).sum(axis=1))
     return (fluctuation - fluctuation.mean()) / max(float(fluctuation.std()), 1e-6)
