@@ -16,6 +16,7 @@ from skimage.measure import marching_cubes
 
 from moedsr_core.data.ensemble import Ensemble
 from moedsr_core.errors import InputError
+from moedsr_core.levelset.parts import remove_small_parts
 from moedsr_core.metrics.motion import correlation
 from moedsr_core.metrics.occupancy import Grid, intersection_over_union
 from moedsr_core.metrics.scores import compare, deviation
@@ -23,6 +24,7 @@ from moedsr_core.model_field import ModelField
 from moedsr_core.models.base import ProteinInput
 from moedsr_core.models.inputs import protein_input
 from moedsr_core.models.registry import LoadedModel
+from moedsr_core.predict import SMALLEST_PART
 from moedsr_core.surface.mesh import Mesh, vertex_normals
 from moedsr_core.surface.ses import SolventExcludedSurface
 
@@ -48,20 +50,24 @@ class Measured:
     start: Float[np.ndarray, "i j k"]
     frames: Float[np.ndarray, "frames near"]
 
-    def solid(self, values: Float[np.ndarray, " near"]) -> Bool[np.ndarray, "i j k"]:
-        """Which nodes are inside, given distances at the near nodes."""
-        inside = self.start < 0
-        inside[self.near] = values < 0
-        return inside
+    def volume(self, values: Float[np.ndarray, " near"]) -> Float[np.ndarray, "i j k"]:
+        """Distances on the whole grid, given those at the near nodes; without crumbs.
 
-    def mesh(self, values: Float[np.ndarray, " near"]) -> Mesh:
-        """Zero level set of distances at the near nodes, by marching cubes."""
+        What is too small to be shown is left out of every surface, true or predicted, as it is
+        left out of a prediction.
+        """
         volume = self.start.copy()
         volume[self.near] = values
-        vertices, faces, _, _ = marching_cubes(volume, 0.0, gradient_direction="descent")
-        vertices = self.grid.origin + self.grid.spacing * vertices.astype(np.float64)
-        normals = vertex_normals(vertices, faces)
-        return Mesh(vertices.astype(np.float32), faces.astype(np.int32), normals)
+        remove_small_parts(volume, self.grid.spacing, SMALLEST_PART)
+        return volume
+
+
+def mesh_of(volume: Float[np.ndarray, "i j k"], grid: Grid) -> Mesh:
+    """Zero level set of distances on a grid, by marching cubes."""
+    vertices, faces, _, _ = marching_cubes(volume, 0.0, gradient_direction="descent")
+    vertices = grid.origin + grid.spacing * vertices.astype(np.float64)
+    normals = vertex_normals(vertices, faces)
+    return Mesh(vertices.astype(np.float32), faces.astype(np.int32), normals)
 
 
 def evaluate(
@@ -110,15 +116,15 @@ def evaluate(
     still = np.repeat(measured.start[measured.near][None], len(times), 0)
     majority = np.repeat(np.median(measured.frames, axis=0)[None], len(times), 0)
     contenders = {"static": still, "mean_shape": majority, **predicted}
-    truths = [measured.mesh(values) for values in measured.frames]
+    truths = [measured.volume(values) for values in measured.frames]
     table = {
-        name: _compare(measured, values, truths, protein.scale, seed)
+        name: _compare(measured, [measured.volume(v) for v in values], truths, protein.scale, seed)
         for name, values in contenders.items()
     }
     table["motion"] = _motion(table, measured, motion, surfaces, protein.surface, times)
     first = typical.values(rows, -1.0)
     table["motion"]["frame0_iou"] = intersection_over_union(
-        measured.solid(first), measured.start < 0
+        measured.volume(first) < 0, measured.start < 0
     )
     return table
 
@@ -153,20 +159,20 @@ def _field(
 
 def _compare(
     measured: Measured,
-    values: Float[np.ndarray, "frames near"],
-    truths: list[Mesh],
+    volumes: list[Float[np.ndarray, "i j k"]],
+    truths: list[Float[np.ndarray, "i j k"]],
     scale: float,
     seed: int,
 ) -> dict[str, float]:
     rows = []
-    for ours, theirs, truth in zip(values, measured.frames, truths, strict=True):
+    for ours, theirs in zip(volumes, truths, strict=True):
         rng = np.random.default_rng(seed)
-        mesh = measured.mesh(ours)
+        mesh, truth = mesh_of(ours, measured.grid), mesh_of(theirs, measured.grid)
         apart = deviation(mesh, truth, rng, samples=4000)
         scores = compare(mesh, truth, "paper", rng, samples=20_000, nodes=8)
         rows.append(
             {
-                "iou": intersection_over_union(measured.solid(ours), measured.solid(theirs)),
+                "iou": intersection_over_union(ours < 0, theirs < 0),
                 "chamfer_A": apart.chamfer,
                 "hausdorff_A": apart.hausdorff,
                 "chamfer_paper": scores.chamfer / scale,
