@@ -6,8 +6,8 @@ Units everywhere in this package: Å and ps. Signed distances are negative insid
 import os
 
 # Threads that wait for the next parallel piece of work would otherwise spin and take the core from
-# the one that prepares it: a demo on two shared cores took 999 s so, and 153 s with this. It must be
-# set before torch is loaded.
+# the one that prepares it: on two shared cores a demo took 999 s so, and 153 s with this. It must
+# be set before torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"
