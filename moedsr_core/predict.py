@@ -168,12 +168,16 @@ class Prediction:
         box = (atoms.min(axis=0) - BOX_MARGIN, atoms.max(axis=0) + BOX_MARGIN)
         config = LevelSetConfig(smallest_part=SMALLEST_PART)
         extractor = LevelSetExtractor(field, box, self.options.spacing, config=config)
+        exact = self._code.protein.surface if self._model().model.starts_at_surface else None
         for mesh in extractor.frames(self.times, self.options.mesh):
-            vertices = mesh.vertices.astype(np.float64)
             if self._first is None:
-                self._first, start = vertices, extractor.keep()
+                if exact is not None:
+                    mesh = exact.fit(mesh.vertices.astype(np.float64), mesh.faces)
+                self._first, start = mesh.vertices.astype(np.float64), extractor.keep()
             self._signal.append(extractor.sample(self._first))
-            frame = _in_input_pose(mesh, start.sample(vertices)[0], pose)
+            vertices = mesh.vertices.astype(np.float64)
+            displacement = exact.signed_distance(vertices) if exact else start.sample(vertices)[0]
+            frame = _in_input_pose(mesh, displacement.astype(np.float32), pose)
             self._note(frame, field, extractor)
             yield frame
 

@@ -6,8 +6,8 @@ import math
 
 from .errors import UserError
 
-FRAMES_RANGE = (1, 10_000)
-SPACING_RANGE = (0.1, 5.0)
+FRAMES_RANGE = (1, 2_000)
+SPACING_RANGE = (0.3, 3.0)
 SEED_RANGE = (0, 2**63 - 1)
 
 
@@ -56,3 +56,12 @@ def choice(name: str, value: object, choices: tuple[str, ...]) -> str:
 def given(value: object) -> bool:
     """Whether an optional argument was given."""
     return value is not None and str(value).strip() != ""
+
+
+def is_quiet(value: object) -> bool:
+    """Whether a command's ``quiet`` asks for silence; PyMOL gives 0, 1 or -1.
+
+    Raises:
+        UserError: If it is something else.
+    """
+    return bool(whole_number("quiet", value, -1, 1))

@@ -15,6 +15,7 @@ from .arguments import (
     SPACING_RANGE,
     choice,
     given,
+    is_quiet,
     real_number,
     whole_number,
 )
@@ -176,7 +177,7 @@ def _order(selection, options, *, name, state, spacing, color, backend, wait, qu
         coloring=Coloring.read(str(color), "", None, None, _self),
         backend=str(backend),
         wait=None if waiting < 0 else bool(waiting),
-        quiet=bool(int(quiet)),
+        quiet=is_quiet(quiet),
     )
     return carry_out(order, _self)
 
@@ -234,7 +235,7 @@ def moedsr_color(object, by="motion", palette="", minimum="", maximum="", quiet=
         surface.coloring = coloring
         if not running:
             _do(Repaint(surface, _self))
-        if not int(quiet):
+        if not is_quiet(quiet):
             print(f" moedsr: {surface.name}: coloured by {by}")
 
 
@@ -277,7 +278,7 @@ def moedsr_save(object, file, quiet=1, *, _self=cmd):
     with _one_sentence():
         surface = Workspace.of(_self).surface(str(object).strip())
         files = save_surface(surface, str(file).strip(), _self)
-        if not int(quiet):
+        if not is_quiet(quiet):
             more = f" … {files[-1].name}" if len(files) > 1 else ""
             print(f" moedsr: wrote {files[0]}{more}")
 
@@ -302,7 +303,7 @@ def moedsr_models(backend="", quiet=1, *, _self=cmd):
     """
     with _one_sentence():
         models = backend_named(str(backend)).client().models()
-        if not int(quiet):
+        if not is_quiet(quiet):
             for model in models:
                 mark = "*" if model.get("default") else " "
                 print(f" {mark} {model.get('name')}: {model.get('summary')}")
@@ -348,7 +349,7 @@ def moedsr_backend(action="status", python="", quiet=1, *, _self=cmd):
         if action == "stop":
             local.stop()
         state = _backend_state(local, start=action in BACKENDS)
-        if not int(quiet):
+        if not is_quiet(quiet):
             for key, value in state.items():
                 print(f" {key}: {value}")
         return state

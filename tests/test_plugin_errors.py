@@ -21,12 +21,12 @@ BAD_ARGUMENTS = [
     ({"selection": "prot and resi 999"}, "holds no atoms"),
     ({"selection": "water"}, "holds no protein or nucleic acid"),
     ({"selection": "prot or water"}, "spans 2 objects"),
-    ({"frames": "0"}, "frames must be a whole number from 1 to 10000, got '0'"),
+    ({"frames": "0"}, "frames must be a whole number from 1 to 2000, got '0'"),
     ({"frames": "-3"}, "frames must be"),
     ({"frames": "2.5"}, "frames must be"),
     ({"frames": "many"}, "frames must be"),
     ({"frames": "20000"}, "frames must be"),
-    ({"spacing": "0"}, "spacing must be a number from 0.1 to 5, got '0'"),
+    ({"spacing": "0"}, "spacing must be a number from 0.3 to 3, got '0'"),
     ({"spacing": "nan"}, "spacing must be"),
     ({"spacing": "fine"}, "spacing must be"),
     ({"state": "7"}, "state must be -1"),
@@ -38,6 +38,7 @@ BAD_ARGUMENTS = [
     ({"color": "nocolour"}, "color must be one of motion"),
     ({"backend": "cloud"}, "backend must be one of local, got 'cloud'"),
     ({"name": "water"}, "there is a 'water' already"),
+    ({"quiet": "x"}, "quiet must be a whole number from -1 to 1, got 'x'"),
 ]
 
 
@@ -75,6 +76,15 @@ def test_too_many_atoms_are_refused_before_anything_is_sent(cmd, monkeypatch):
         call(cmd, "moedsr_predict", "prot")
     assert "select fewer chains" in one_sentence(error)
     assert not fake.requests
+
+
+def test_the_plugin_asks_for_nothing_that_the_core_refuses():
+    from moedsr_core.predict_options import MAX_FRAMES
+    from moedsr_core.surface.choice import SPACINGS
+    from moedsr_pymol import arguments
+
+    assert arguments.FRAMES_RANGE == (1, MAX_FRAMES)
+    assert arguments.SPACING_RANGE == SPACINGS
 
 
 def test_sixty_thousand_atoms_are_above_the_limit():

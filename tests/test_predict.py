@@ -10,6 +10,12 @@ from scipy.spatial import cKDTree
 
 from moedsr_core.errors import CancelledError, InputError
 from moedsr_core.mesh_trajectory import load_trajectory
+from moedsr_core.metrics.occupancy import (
+    Grid,
+    field_occupancy,
+    intersection_over_union,
+    mesh_occupancy,
+)
 from moedsr_core.model_field import ModelField
 from moedsr_core.models.anchored import AnchoredConfig, AnchoredMoEDSR
 from moedsr_core.models.inputs import protein_input
@@ -22,7 +28,7 @@ from moedsr_core.predict import (
     predict_frames,
     surface_mesh,
 )
-from moedsr_core.structure import from_arrays
+from moedsr_core.structure import from_arrays, polymer_heavy_atoms
 from moedsr_core.surface.ses import SolventExcludedSurface
 
 OPTIONS = PredictOptions(frames=5, device="cpu", latent="zero", n_points=200)
@@ -363,3 +369,17 @@ def test_a_real_protein_moves_and_starts_from_its_own_surface(data_dir):
     assert all(frame.is_watertight for frame in movie.frames)
     assert np.abs(movie.frames[2].displacement).max() > 0.05
     assert movie.metadata["share_of_dense"] < 0.3
+
+
+def test_the_first_frame_encloses_what_the_inputs_own_surface_encloses():
+    atoms = polymer_heavy_atoms(helix())
+    surface = SolventExcludedSurface(atoms.coords, atoms.radii)
+    low, high = surface.bounds
+    for mesh in ("tracked", "marching_cubes"):
+        options = PredictOptions(frames=1, mesh=mesh, n_points=100)
+        frame = predict(helix(), options, loaded=anchored()).frames[0]
+        grid = Grid.around(low - 1.0, high + 1.0, 0.4)
+        inside = field_occupancy(surface.signed_distance, grid)
+        assert intersection_over_union(mesh_occupancy(frame, grid), inside) > 0.98
+        off = np.abs(surface.signed_distance(frame.vertices) - frame.displacement)
+        assert off.max() < 0.05  # the same surface sampled in another pose

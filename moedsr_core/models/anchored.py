@@ -127,6 +127,7 @@ class AnchoredMoEDSR(SurfaceModel):
     """The input surface plus a mixture of experts for its change."""
 
     separable = True
+    starts_at_surface = True
     frequencies: Tensor
     phases: Tensor
     start_centers: Tensor

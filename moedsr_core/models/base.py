@@ -78,6 +78,9 @@ class SurfaceModel(nn.Module, ABC):
     separable: bool = False
     """Whether :meth:`evaluate` runs no network, so that further frames cost next to nothing."""
 
+    starts_at_surface: bool = False
+    """Whether f(x, -1) is the exact signed distance to the input's own surface."""
+
     @abstractmethod
     def encode(self, protein: ProteinInput) -> ProteinCode:
         """Route one protein. Differentiable."""

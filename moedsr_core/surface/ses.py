@@ -102,7 +102,15 @@ class SolventExcludedSurface:
         shape = np.ceil((upper + 2.5 * spacing - origin) / spacing).astype(int) + 1
         volume = self._band_grid(origin, shape.tolist(), spacing)
         vertices, faces, _, _ = marching_cubes(volume, 0.0, gradient_direction="descent")
-        vertices = origin + spacing * vertices.astype(np.float64)
+        return self.fit(origin + spacing * vertices.astype(np.float64), faces.astype(np.int32))
+
+    def fit(self, vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]) -> Mesh:
+        """Lay a mesh that is near the surface onto it, as :meth:`mesh` describes.
+
+        Args:
+            vertices: Positions within about a spacing of the surface [Å].
+            faces: Triangles, wound counter-clockwise seen from outside.
+        """
         for _ in range(3):
             normals = vertex_normals(vertices, faces)
             middles = mean_around(vertices[faces].mean(axis=1), faces, len(vertices))
@@ -114,7 +122,7 @@ class SolventExcludedSurface:
             offset = mean_around(offset[faces].mean(axis=1)[:, None], faces, len(vertices))[:, 0]
         vertices = vertices - offset[:, None] * vertex_normals(vertices, faces)
         normals = vertex_normals(vertices, faces)
-        return Mesh(vertices.astype(np.float32), faces.astype(np.int32), normals)
+        return Mesh(vertices.astype(np.float32), faces, normals)
 
     def _mean_distance(
         self, vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]
