@@ -18,8 +18,9 @@ import tyro
 from rich.console import Console
 
 from moedsr_core.data.splits import load_part, read_split
-from moedsr_core.errors import MoedsrError
+from moedsr_core.errors import InputError, MoedsrError
 from moedsr_core.evaluation import evaluate
+from moedsr_core.files import whole_file
 from moedsr_core.models.registry import load_model
 
 SPLIT = Path(__file__).with_name("protein_md.json")
@@ -60,15 +61,18 @@ def main(argv: list[str] | None = None) -> int:
     try:
         loaded = load_model(arguments.model)
         ensembles = load_part(read_split(arguments.split), arguments.part, arguments.data)
+        if not ensembles:
+            raise InputError(f"{arguments.split} lists nothing under {arguments.part}")
         for done, (name, ensemble) in enumerate(ensembles.items()):
             console.print(f"{name} ({done + 1} of {len(ensembles)})")
             scores[name] = evaluate(
                 ensemble, loaded, n_frames=arguments.frames, spacing=arguments.spacing
             )
+        with whole_file(arguments.json) as file:
+            file.write(json.dumps(scores, indent=1).encode())
     except MoedsrError as error:
         console.print(f"[red]{error}[/red]")
         return error.exit_code
-    arguments.json.write_text(json.dumps(scores, indent=1), encoding="utf-8")
     print(tables(scores))
     return 0
 

@@ -1,6 +1,9 @@
 """The evaluation on motions whose scores are known."""
 
 import dataclasses
+import importlib
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,3 +81,15 @@ def test_one_frame_cannot_be_evaluated(tmp_path):
     one = dataclasses.replace(moving, coords=moving.coords[:1], lags_ps=moving.lags_ps[:1])
     with pytest.raises(InputError, match="two frames"):
         evaluate(one, loaded(tmp_path))
+
+
+@pytest.mark.parametrize("part", ["test", "nowhere"])
+def test_the_script_refuses_a_part_without_trajectories(tmp_path, monkeypatch, part):
+    split = tmp_path / "split.json"
+    split.write_text(json.dumps({"train": [], "validation": [], "test": []}))
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "scripts")
+    script = importlib.import_module("evaluate")
+    scores = tmp_path / "scores.json"
+    arguments = ["--data", str(tmp_path), "--split", str(split), "--part", part]
+    assert script.main([*arguments, "--json", str(scores)]) == 2
+    assert not scores.exists()
