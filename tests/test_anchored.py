@@ -325,6 +325,15 @@ def test_shares_of_experts_sum_to_one_and_leave_out_the_others(protein, model, c
     assert torch.equal((shares > 0).any(dim=0), code.gate > 0)
 
 
+def test_shares_are_the_gated_sizes_of_what_the_experts_say(protein, model, code, prepared):
+    with torch.no_grad():
+        inputs = model._expert_inputs(code, near(protein), prepared["start"])
+        size = torch.stack([expert(inputs).norm(dim=1) for expert in model.experts], dim=1)
+        shares = model.expert_shares(code, near(protein))
+    expected = code.gate * size
+    torch.testing.assert_close(shares, expected / expected.sum(dim=1, keepdim=True))
+
+
 def test_shares_of_an_untrained_model_are_finite(protein):
     model = AnchoredMoEDSR(SMALL).eval()
     with torch.no_grad():

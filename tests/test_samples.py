@@ -102,6 +102,7 @@ def test_points_lie_in_the_band_and_crowd_at_the_surface(measured):
         assert np.abs(sample.start).max() < BAND
         assert 200 < len(sample.points) <= SMALL.n_points
         assert 0.5 < (np.abs(sample.start) < 1.6).mean() < 0.9
+        assert 0.15 < (np.abs(sample.start) < 0.4).mean() < 0.4
         assert (np.abs(sample.start) > 2.5).any()
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -285,11 +287,41 @@ def test_a_kill_while_saving_leaves_a_checkpoint(finished, proteins, half, momen
         shutil.copytree(half / "last", half / "last.old")
     (half / "last.part").mkdir()
     (half / "last.part" / "model.safetensors").write_bytes(b"half")
-    assert_same_weights(train(SHORT, proteins, [], half), finished.model)
+    reports = []
+    assert_same_weights(train(SHORT, proteins, [], half, reports.append), finished.model)
+    assert [row["step"] for row in reports] == [4]
     assert {path.name for path in half.iterdir()} == {"config.json", "log.jsonl", "last", "best"}
 
 
-def test_a_checkpoint_comes_back_whole(tmp_path):
+def test_a_kill_at_any_step_of_saving_leaves_the_old_or_the_new_checkpoint(
+    tmp_path, monkeypatch, linear
+):
+    model, optimizer, average = linear
+    for kill in itertools.count():
+        folder, calls = tmp_path / str(kill) / "last", itertools.count()
+        save_checkpoint(folder, model, optimizer, average, {"step": 1, "best": 0.0})
+
+        def stop(*args, real, calls=calls, kill=kill, **options):
+            if next(calls) == kill:
+                raise KeyboardInterrupt
+            return real(*args, **options)
+
+        with monkeypatch.context() as patch:
+            for module, name in ((os, "replace"), (shutil, "rmtree"), (checkpoint, "save_file")):
+                patch.setattr(module, name, partial(stop, real=getattr(module, name)))
+            try:
+                save_checkpoint(folder, model, optimizer, average, {"step": 2, "best": 0.0})
+                break
+            except KeyboardInterrupt:
+                pass
+        _, state = load_checkpoint(folder, model, optimizer)
+        assert state["step"] in (1, 2)
+    assert kill >= 7
+
+
+@pytest.fixture
+def linear():
+    """A trained layer, its optimiser, and an average of its weights."""
     torch.manual_seed(0)
     model = torch.nn.Linear(3, 2)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
@@ -297,7 +329,11 @@ def test_a_checkpoint_comes_back_whole(tmp_path):
         optimizer.zero_grad()
         model(torch.rand(5, 3)).square().sum().backward()
         optimizer.step()
-    average = {name: value + 1 for name, value in model.state_dict().items()}
+    return model, optimizer, {name: value + 1 for name, value in model.state_dict().items()}
+
+
+def test_a_checkpoint_comes_back_whole(tmp_path, linear):
+    model, optimizer, average = linear
     save_checkpoint(tmp_path / "c", model, optimizer, average, {"step": 3, "best": -math.inf})
     other = torch.nn.Linear(3, 2)
     fresh = torch.optim.AdamW(other.parameters(), lr=0.1)
