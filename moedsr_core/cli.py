@@ -26,7 +26,7 @@ from rich.progress import (
 import moedsr_core
 from moedsr_core.errors import CancelledError, InputError, MoedsrError
 from moedsr_core.files import whole_folder
-from moedsr_core.mesh_io import write_mesh
+from moedsr_core.mesh_io import mesh_format, write_mesh
 from moedsr_core.models.registry import ModelInfo, available_models
 from moedsr_core.predict import PredictOptions, predict, surface_mesh
 from moedsr_core.structure import polymer_heavy_atoms
@@ -93,6 +93,7 @@ class Surface:
 
     def __call__(self) -> None:
         """Mesh and write."""
+        mesh_format(self.out)  # refused before any work
         structure = read_structure(self.file, topology=self.topology, frame=self.input_frame)
         mesh = surface_mesh(polymer_heavy_atoms(structure), self.surface, self.spacing)
         write_mesh(self.out, mesh)

@@ -41,15 +41,25 @@ def write_mesh(
     Raises:
         InputError: If the ending is unknown or the file cannot be written.
     """
+    suffix = mesh_format(path)
+    if displacement is None:
+        displacement = np.zeros(len(mesh.vertices), np.float32)
+    with whole_file(path) as file:
+        WRITERS[suffix](file, mesh, displacement, displacement_colours(displacement, largest))
+
+
+def mesh_format(path: str | Path) -> str:
+    """Ending of a mesh file's name, a key of :data:`WRITERS`.
+
+    Raises:
+        InputError: If the ending is unknown.
+    """
     suffix = Path(path).suffix.lower()
     if suffix not in WRITERS:
         raise InputError(
             f"a mesh file must end in one of {', '.join(WRITERS)}, got {Path(path).name!r}"
         )
-    if displacement is None:
-        displacement = np.zeros(len(mesh.vertices), np.float32)
-    with whole_file(path) as file:
-        WRITERS[suffix](file, mesh, displacement, displacement_colours(displacement, largest))
+    return suffix
 
 
 def displacement_colours(

@@ -248,3 +248,8 @@ def test_the_exit_code_of_the_program_is_that_of_the_failure(tmp_path):
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("moedsr: ")
+
+
+def test_an_unknown_mesh_ending_is_refused_before_the_structure_is_read(tmp_path, capsys):
+    assert main(["surface", str(tmp_path / "absent.pdb"), "--out", str(tmp_path / "s.xyz")]) == 2
+    assert "must end in one of .ply, .obj, .glb" in capsys.readouterr().err
