@@ -200,7 +200,7 @@ def rolled_where_pymol_rolls(atoms: Structure) -> SolventExcludedSurface:
 # 1ay7_A +3.7). * PyMOL closes the way into a pocket of 30 to 40 Å³, which then counts as a cavity
 # or, by its cavity_cull, is dropped.
 #
-# So volumes agree within 3 % but for one loosely built model, and areas within 3 % where a
+# So volumes agree within 3 % but for two loosely built models, and areas within 3 % where a
 # protein has few crevices. Ours is the exact one: on a piece of 2uuy_B (124 atoms), 642, 2,562,
 # 10,242 and 40,962 places leave 1.3, 0.9, 0.6 and 0.3 % of our area missing and 2.1, 0.9, 0.4 and
 # 0.2 % too much volume, and the volume of the shell |distance| < 0.1 or 0.2 Å gives our area to
