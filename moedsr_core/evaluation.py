@@ -81,7 +81,7 @@ def evaluate(
     """Scores of a model and of the baselines on one trajectory.
 
     The first frame is the input; later frames, evenly spaced, are the truth. ``typical`` is the
-    model's motion with z = 0, ``drawn`` one motion drawn from it.
+    model's typical shape at each time, ``drawn`` one motion drawn from it.
 
     Args:
         ensemble: A superposed trajectory.
@@ -150,8 +150,10 @@ def _field(
     code = loaded.model.encode(protein)
 
     def make(seed: int | None) -> ModelField:
-        generator = None if seed is None else torch.Generator().manual_seed(seed)
-        path = loaded.model.latent_path(len(times), generator)
+        path = None
+        if seed is not None:
+            generator = torch.Generator().manual_seed(seed)
+            path = loaded.model.latent_path(len(times), generator)
         return ModelField(loaded.model, code, times, path)
 
     return make

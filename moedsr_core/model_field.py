@@ -26,7 +26,8 @@ class ModelField:
         model: In evaluation mode.
         code: The protein, encoded.
         times: Model time of each frame.
-        path: Code z of each frame; other times take the nearest frame's.
+        path: Code z of each frame, other times take the nearest frame's; None for the typical
+            shape at every time.
         pause: Called between batches; may raise to stop.
     """
 
@@ -35,13 +36,13 @@ class ModelField:
         model: SurfaceModel,
         code: ProteinCode,
         times: Float[np.ndarray, " frames"],
-        path: Float[Tensor, "frames latent"],
+        path: Float[Tensor, "frames latent"] | None,
         pause: Callable[[], None] = lambda: None,
     ) -> None:
         self.evaluations = 0
         self._model, self._code, self._times = model, code, times
         self._like = code.protein.points
-        self._path = path.to(self._like)
+        self._path = None if path is None else path.to(self._like)
         self._pause = pause
 
     @torch.no_grad()
@@ -59,17 +60,22 @@ class ModelField:
     @torch.no_grad()
     def values(self, rows: Prepared, t: float) -> Float[np.ndarray, " n"]:
         """Signed distance [Å] at prepared points and time t, float32."""
-        z = self._path[int(np.abs(self._times - t).argmin())]
         time = torch.tensor(t).to(self._like)
         n = len(next(iter(rows.values())))
         parts = []
         for start in range(0, n, _EVALUATED_AT_ONCE):
             self._pause()
             batch = {name: v[start : start + _EVALUATED_AT_ONCE] for name, v in rows.items()}
-            parts.append(self._model.evaluate(self._code, batch, time, z))
+            parts.append(self._at(batch, time))
         if not self._model.separable:
             self.evaluations += n
         return (torch.cat(parts) * self._code.protein.scale).float().cpu().numpy()
+
+    def _at(self, batch: Prepared, time: Float[Tensor, ""]) -> Float[Tensor, " n"]:
+        if self._path is None:
+            return self._model.typical(self._code, batch, time)
+        z = self._path[int(np.abs(self._times - float(time)).argmin())]
+        return self._model.evaluate(self._code, batch, time, z)
 
 
 def on_device(protein: ProteinInput, device: torch.device) -> ProteinInput:
@@ -84,8 +90,8 @@ def on_device(protein: ProteinInput, device: torch.device) -> ProteinInput:
 
 def latent_path(
     kind: str, model: SurfaceModel, code: ProteinCode, n_frames: int, seed: int
-) -> Float[Tensor, "frames latent"]:
-    """Code z of each frame of a movie.
+) -> Float[Tensor, "frames latent"] | None:
+    """Code z of each frame of a movie, or None for the typical shape.
 
     Args:
         kind: One of :data:`LATENTS`.
@@ -97,10 +103,10 @@ def latent_path(
     return LATENTS[kind](model, code, n_frames, torch.Generator().manual_seed(seed))
 
 
-def _zero(
+def _typical(
     model: SurfaceModel, code: ProteinCode, n_frames: int, generator: torch.Generator
-) -> Float[Tensor, "frames latent"]:
-    return model.latent_path(n_frames)
+) -> None:
+    return None
 
 
 def _sample(
@@ -116,7 +122,7 @@ def _mean(
     if mean is None:
         raise InputError(
             "latent=mean needs a model that carries the mean of its training codes, and this one "
-            "does not; choose zero, sample or fit"
+            "does not; choose typical, sample or fit"
         )
     return mean.expand(n_frames, -1)
 
@@ -129,11 +135,11 @@ def _fit(
     return z.expand(n_frames, -1)
 
 
-LATENTS: dict[str, Callable[..., Tensor]] = {
-    "zero": _zero,
+LATENTS: dict[str, Callable[..., Tensor | None]] = {
+    "typical": _typical,
     "sample": _sample,
     "mean": _mean,
     "fit": _fit,
 }
-"""``zero``: the typical motion; ``sample``: one drawn motion; ``mean``: the mean code of the
-training trajectories; ``fit``: the code that best explains the input's own surface."""
+"""``typical``: the typical shape at each time; ``sample``: one drawn motion; ``mean``: the mean of
+the training trajectories' codes; ``fit``: the code that best explains the input's own surface."""

@@ -30,7 +30,7 @@ class PredictOptions:
     seed: int = 0
     """Which motion is drawn, and which surface points the model sees."""
     latent: str = "sample"
-    """Where the code of the motion comes from: zero, sample, mean or fit."""
+    """Where the code of the motion comes from: typical, sample, mean or fit."""
     device: str = "auto"
     """Where the network runs: auto, cpu, mps, cuda or cuda:N."""
     model: str = "default"

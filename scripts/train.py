@@ -98,7 +98,7 @@ def _proteins(entries: list[dict], arguments: Arguments, console: Console) -> li
 def _line(row: dict[str, Any]) -> str:
     return (
         f"step {row['step']:6d}  skill {row['skill']:.3f}  validation {row['val_skill']:.3f}  "
-        f"spread {row['val_spread']:.3f}  {row['seconds_left'] / 60:.0f} min left"
+        f"of the mean {row['val_mean_skill']:.3f}  {row['seconds_left'] / 60:.0f} min left"
     )
 
 

@@ -6,29 +6,17 @@ import copy
 import json
 import math
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from equivariance import random_rotation
+from small_anchored import SMALL, draws, near, untrained
 from synthetic_chain import posed_chain, stir
 
 from moedsr_core.errors import InputError
 from moedsr_core.models.anchored import AnchoredConfig, AnchoredMoEDSR, surface_distance
 from moedsr_core.models.config import config_from_dict, config_to_dict
-from moedsr_core.models.router.router import RouterConfig
-
-SMALL = AnchoredConfig(
-    router=RouterConfig(
-        phi_s=4, phi_r=4, phi_p=8, zeta=8, gamma=1.0, max_neighbours=12, l_max=1, layers=1
-    ),
-    width=16,
-    depth=2,
-    local_channels=8,
-    neighbours=8,
-    phi_z=12,
-)
 
 
 @pytest.fixture(scope="module")
@@ -53,39 +41,19 @@ def prepared(model, code, protein):
         return model.prepare(code, near(protein))
 
 
-def untrained(config: AnchoredConfig, seed: int = 0) -> AnchoredMoEDSR:
-    """A model none of whose weights is zero, as after training."""
-    torch.manual_seed(seed)
-    return stir(AnchoredMoEDSR(config)).eval()
-
-
-def near(protein, n=40, seed=0, dtype=torch.float32):
-    """Points of Ω close to the surface, none at a kink of the distance with certainty."""
-    generator = torch.Generator().manual_seed(seed)
-    pick = torch.randint(len(protein.points), (n,), generator=generator)
-    offset = 0.8 * torch.randn(n, 3, generator=generator)
-    return ((protein.points[pick] + offset) / protein.scale).to(dtype)
-
-
-def draws(n, seed=0):
-    return torch.randn(n, SMALL.phi_z, generator=torch.Generator().manual_seed(seed))
-
-
 def turned(protein, rotation):
     """The protein and its exact surface after a rotation about the centre of Ω."""
     turn = rotation.double().numpy()
-    surface = protein.surface
-
-    def carried_back(points):
-        return surface.signed_distance(points @ turn)
-
+    exact, surface = protein.surface, copy.copy(protein.surface)
+    surface.centers = exact.centers @ turn.T
+    surface.signed_distance = lambda points: exact.signed_distance(points @ turn)
     return replace(
         protein,
         points=protein.points @ rotation.T,
         normals=protein.normals @ rotation.T,
         residue_positions=protein.residue_positions @ rotation.T,
         atom_positions=protein.atom_positions @ rotation.T,
-        surface=SimpleNamespace(signed_distance=carried_back),
+        surface=surface,
     )
 
 
@@ -144,6 +112,20 @@ def test_the_turning_check_fails_for_an_encoding_that_sees_directions(protein):
         assert_turns_with_the_molecule(untrained(replace(SMALL, phi_sh=3)), protein)
 
 
+def test_the_prediction_is_continuous_along_lines_through_the_molecule(model, protein, code):
+    """No jump where the set of nearest atoms, residues or surface points changes."""
+    ends = near(protein, 12, seed=4)
+    x = torch.lerp(ends[:6, None], ends[6:, None], torch.linspace(0, 1, 4001)[None, :, None])
+    start = torch.zeros(x.shape[:2].numel())
+    with torch.no_grad():
+        rows = model.prepare(code, x.reshape(-1, 3), start)
+    step = (x[:, 1] - x[:, 0]).norm(dim=-1) * protein.scale
+    for name in ("mean", "spread"):
+        values = rows[name].reshape(*x.shape[:2], -1)
+        jumps = values.diff(dim=1).abs().amax(dim=(1, 2))
+        assert (jumps / step).max() < 5.0, name
+
+
 def test_order_of_atoms_changes_nothing(protein, model, prepared):
     order = torch.randperm(len(protein.atom_positions), generator=torch.Generator().manual_seed(0))
     names = ("atom_positions", "atom_radii", "atom_depths", "atom_residues")
@@ -174,48 +156,88 @@ def test_times_and_codes_may_differ_from_point_to_point(model, code, prepared):
         torch.testing.assert_close(rows[k : k + 1], alone, atol=1e-7, rtol=1e-5)
 
 
-def small_change(prepared):
-    """The same points with changes too small to be held back, as the limit of tanh."""
+def test_an_offset_moves_the_surface_whatever_the_code(model, code, prepared):
+    still = {**prepared, "spread": torch.zeros_like(prepared["spread"])}
+    t = torch.tensor(0.4)
+    rise, share = model.time_weights(t)
+    offset = rise * (prepared["mean"] @ share)
+    expected = prepared["start"] + SMALL.largest_offset * torch.tanh(offset / SMALL.largest_offset)
+    for z in (*draws(2), torch.zeros(SMALL.phi_z)):
+        f = model.evaluate(code, still, t, z) * code.protein.scale
+        torch.testing.assert_close(f, expected, atol=2e-5, rtol=1e-5)
+
+
+def without_offset(prepared, spread):
+    """The same points, displaced by a random field of one amplitude alone [Å]."""
     return {
-        name: 1e-4 * rows if name in ("mean", "spread") else torch.zeros_like(rows)
-        if name == "start" else rows
-        for name, rows in prepared.items()
-    }  # fmt: skip
+        **prepared,
+        "mean": torch.zeros_like(prepared["mean"]),
+        "spread": torch.full_like(prepared["spread"], spread),
+    }
 
 
-def test_code_zero_gives_the_typical_motion(model, code, prepared):
-    small, t = small_change(prepared), torch.tensor(0.4)
-    rise, share = model.time_weights(t)
-    typical = rise * (small["mean"] @ share) / code.protein.scale
-    still = model.evaluate(code, small, t, torch.zeros(SMALL.phi_z))
-    torch.testing.assert_close(still, typical, atol=1e-12, rtol=1e-4)
+def test_a_drawn_motion_is_the_first_surface_at_displaced_points(model, code, prepared, protein):
+    t, z = torch.tensor(1.0), draws(1, 5)[0]
+    rise = float(model.time_weights(t)[0])
+    f = model.evaluate(code, without_offset(prepared, 0.3), t, z) * protein.scale
+    moved = prepared["waves"] @ model.displacement.directions(z)
+    origin = prepared["position"] - 0.3 * rise * moved
+    truth = protein.surface.signed_distance(origin.double().numpy())
+    assert np.abs(f.numpy() - truth).max() < 0.06
+    assert np.abs(f.numpy() - prepared["start"].numpy()).max() > 0.2
 
 
-def test_drawn_codes_scatter_about_the_typical_motion_by_the_spread(model, code, prepared):
-    n, small, t = 1000, small_change(prepared), torch.tensor(0.4)
-    rise, share = model.time_weights(t)
-    typical = rise * (small["mean"] @ share) / code.protein.scale
-    spread = rise * (small["spread"] @ share) / code.protein.scale
-    points = len(typical)
-    many = {name: rows.repeat_interleave(n, dim=0) for name, rows in small.items()}
-    drawn = model.evaluate(code, many, t.expand(n * points), draws(n * points))
-    drawn = drawn.reshape(points, n).T
-    scores = ((drawn - typical) / spread).double()
-    assert scores.mean(dim=0).abs().max() < 5 / math.sqrt(n)
-    assert (scores.var(dim=0) - 1).abs().max() < 5 * math.sqrt(2 / n)
+def test_drawn_motions_have_the_amplitude_that_the_experts_say(model, code, prepared, protein):
+    t, n = torch.tensor(1.0), 400
+    small = without_offset(prepared, 0.05)
+    f = model.draw(code, small, t[None], draws(n)[None])[0]
+    where = (prepared["start"].abs() < 1.0).numpy()
+    ratio = f.std(dim=0).numpy()[where] / (0.05 * float(model.time_weights(t)[0]))
+    assert np.median(ratio) == pytest.approx(1.0, abs=0.1)
+
+
+def test_drawing_many_motions_equals_drawing_each(model, code, prepared):
+    times, z = torch.tensor([-1.0, 0.1, 0.7]), draws(6).reshape(3, 2, -1)
+    together = model.draw(code, prepared, times, z)
+    for k, t in enumerate(times):
+        for d in range(2):
+            alone = model.evaluate(code, prepared, t, z[k, d]) * code.protein.scale
+            torch.testing.assert_close(together[k, d], alone, atol=1e-5, rtol=1e-5)
+
+
+def test_typical_shape_is_the_mean_over_smaller_opposite_motions(model, code, prepared):
+    t, z = torch.tensor(0.6), model.typical_codes
+    torch.testing.assert_close(z.sum(dim=0), torch.zeros(SMALL.phi_z))
+    smaller = {**prepared, "spread": SMALL.typical_share * prepared["spread"]}
+    one_by_one = torch.stack([model.evaluate(code, smaller, t, single) for single in z])
+    torch.testing.assert_close(model.typical(code, prepared, t), one_by_one.mean(dim=0))
+
+
+def test_typical_shape_starts_at_the_input_surface(model, code, prepared):
+    first = model.typical(code, prepared, torch.tensor(-1.0)) * code.protein.scale
+    torch.testing.assert_close(first, prepared["start"], atol=1e-5, rtol=1e-5)
 
 
 def test_spread_is_positive_everywhere(prepared):
     assert prepared["spread"].min() > 0
 
 
-def test_no_motion_is_larger_than_allowed(model, code, prepared):
-    rows = {**prepared, "mean": 1e3 * prepared["mean"]}
-    for t in (-0.9, 0.0, 1.0):
-        f = model.evaluate(code, rows, torch.tensor(t), 10 * draws(1)[0]) * code.protein.scale
-        change = (f - prepared["start"]).abs()
-        assert change.max() <= SMALL.largest_change + 1e-4
-        assert change.max() > 0.9 * SMALL.largest_change
+def test_nothing_is_displaced_further_than_allowed(model, code, prepared):
+    far = without_offset(prepared, 50.0)
+    f = model.evaluate(code, far, torch.tensor(1.0), draws(1)[0]) * code.protein.scale
+    change = (f - prepared["start"]).abs()
+    assert change.max() <= SMALL.largest_displacement + 0.1
+    assert change.max() > 0.8 * SMALL.largest_displacement
+
+
+def test_no_offset_is_larger_than_allowed(model, code, prepared):
+    rows = {**without_offset(prepared, 0.0), "mean": 1e3 * prepared["mean"]}
+    change = (
+        model.evaluate(code, rows, torch.tensor(1.0), draws(1)[0]) * code.protein.scale
+        - prepared["start"]
+    ).abs()
+    assert change.max() <= SMALL.largest_offset + 1e-4
+    assert change.max() > 0.9 * SMALL.largest_offset
 
 
 def test_surface_leaves_its_start_at_once_and_for_good(model):
@@ -228,33 +250,6 @@ def test_surface_leaves_its_start_at_once_and_for_good(model):
     assert share.min() > 0
     peaks = share.argmax(dim=0)
     assert torch.equal(peaks, torch.arange(SMALL.time_modes) * 50)
-
-
-def test_random_field_has_unit_variance_at_every_point(model, prepared):
-    assert prepared["field"].norm(dim=1).numpy() == pytest.approx(1.0, abs=1e-6)
-
-
-def test_random_field_is_correlated_as_its_kernels_say():
-    config = replace(SMALL, phi_z=4000, drift_share=0.3, motion_length=2.0, drift_length=5.0)
-    model = untrained(config)
-    generator = torch.Generator().manual_seed(0)
-    x = 20 * torch.randn(100, 3, generator=generator)
-    step = torch.nn.functional.normalize(torch.randn(100, 3, generator=generator), dim=1)
-    for d in (0.0, 1.0, 2.0, 4.0, 8.0, 20.0):
-        here, there = model._random_field(x), model._random_field(x + d * step)
-        expected = 0.3 * math.exp(-(d**2) / 50.0) + 0.7 * math.exp(-(d**2) / 8.0)
-        assert (here * there).sum(dim=1).mean() == pytest.approx(expected, abs=0.03)
-
-
-def test_random_field_is_the_same_in_every_model_of_one_configuration(model):
-    torch.manual_seed(99)
-    other = AnchoredMoEDSR(SMALL)
-    assert torch.equal(model.frequencies, other.frequencies)
-    assert torch.equal(model.phases, other.phases)
-
-
-def test_path_without_a_seed_is_the_typical_motion(model):
-    assert torch.equal(model.latent_path(7), torch.zeros(7, SMALL.phi_z))
 
 
 def test_drawn_path_has_the_autocorrelation_of_its_process():
@@ -398,7 +393,7 @@ def test_second_derivatives_of_the_learned_part_are_finite(protein, model, at):
         "centre": torch.zeros(1, 3, dtype=torch.float64),
     }[at].clone().requires_grad_()  # fmt: skip
     rows = model.prepare(code, x, torch.zeros(len(x), dtype=torch.float64))
-    total = rows["mean"].sum() + rows["spread"].sum() + rows["field"].sum()
+    total = rows["mean"].sum() + rows["spread"].sum() + rows["waves"].sum()
     (slope,) = torch.autograd.grad(total, x, create_graph=True)
     (curvature,) = torch.autograd.grad(slope.square().sum(), x)
     assert torch.isfinite(slope).all()
@@ -422,9 +417,9 @@ def test_every_parameter_gets_a_gradient(protein):
     [
         {"width": 0}, {"depth": 0}, {"local_channels": -1}, {"neighbours": 0}, {"phi_z": 0},
         {"n_experts": 0}, {"reach": 0.0}, {"rise": -0.1}, {"motion_length": math.nan},
-        {"drift_length": 0.0}, {"drift_share": -0.1}, {"drift_share": 1.5}, {"memory": 0.0},
-        {"largest_change": 0.0}, {"phi_sh": 4}, {"time_modes": 1}, {"n_selected": 0},
-        {"n_selected": 5},
+        {"largest_offset": 0.0}, {"phi_z": 18}, {"lattice_spacing": 0.0}, {"memory": 0.0},
+        {"typical_share": -0.1}, {"largest_displacement": 0.0}, {"phi_sh": 4},
+        {"time_modes": 1}, {"n_selected": 0}, {"n_selected": 5},
     ],
 )  # fmt: skip
 def test_configuration_refuses_nonsense(nonsense):
@@ -434,7 +429,7 @@ def test_configuration_refuses_nonsense(nonsense):
 
 
 def test_configuration_survives_json():
-    config = replace(SMALL, rise=0.07, n_experts=6, drift_share=0.25)
+    config = replace(SMALL, rise=0.07, n_experts=6, typical_share=0.25)
     data = json.loads(json.dumps(config_to_dict(config)))
     assert config_from_dict(AnchoredConfig, data) == config
     assert config_from_dict(AnchoredConfig, {}) == AnchoredConfig()

@@ -33,7 +33,7 @@ def model(monkeypatch):
 
 def run_predict(pdb, out, *more: str) -> int:
     quick = ["--frames", "3", "--spacing", "1", "--n-points", "200", "--device", "cpu"]
-    return main(["predict", str(pdb), "--out", str(out), "--latent", "zero", *quick, *more])
+    return main(["predict", str(pdb), "--out", str(out), "--latent", "typical", *quick, *more])
 
 
 def test_predict_writes_trajectory_frames_and_summary(pdb, tmp_path, model, capsys):

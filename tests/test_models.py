@@ -356,6 +356,5 @@ def test_fitting_a_code_depends_on_the_given_generator_alone(protein):
 
 
 def test_a_movie_holds_one_code_still(model):
-    assert model.latent_path(3).abs().max() == 0
     drawn = model.latent_path(3, torch.Generator().manual_seed(0))
     assert drawn.shape == (3, 6) and torch.equal(drawn[0], drawn[2])

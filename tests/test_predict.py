@@ -31,7 +31,7 @@ from moedsr_core.predict import (
 from moedsr_core.structure import from_arrays, polymer_heavy_atoms
 from moedsr_core.surface.ses import SolventExcludedSurface
 
-OPTIONS = PredictOptions(frames=5, device="cpu", latent="zero", n_points=200)
+OPTIONS = PredictOptions(frames=5, device="cpu", latent="typical", n_points=200)
 
 
 def anchored(seed: int = 0) -> LoadedModel:
@@ -154,14 +154,14 @@ def test_the_code_of_the_motion_is_what_was_asked_for(monkeypatch):
 
     monkeypatch.setattr("moedsr_core.model_field.fit_latent", fit)
     grown = {}
-    for latent in ("zero", "sample", "mean", "fit"):
+    for latent in ("typical", "sample", "mean", "fit"):
         model = GrowingModel()
         model.mean_code = torch.tensor([0.5])
         options = replace(OPTIONS, frames=2, latent=latent, seed=3)
         movie = predict(helix(), options, loaded=growing(model))
         grown[latent] = float(np.median(movie.frames[1].displacement))
     drawn = torch.randn(1, generator=torch.Generator().manual_seed(3)).item()
-    assert grown["zero"] == pytest.approx(GROWTH, abs=0.02)
+    assert grown["typical"] == pytest.approx(GROWTH, abs=0.02)
     assert grown["fit"] == pytest.approx(0.5 * GROWTH, abs=0.02)
     assert grown["mean"] == pytest.approx(1.5 * GROWTH, abs=0.02)
     assert grown["sample"] == pytest.approx((1 + drawn) * GROWTH, abs=0.05)
@@ -236,7 +236,7 @@ def test_a_stop_is_asked_for_before_every_batch():
     asked = []
     protein, _ = protein_input(helix(), n_points=200)
     model = GrowingModel()
-    code, path = model.encode(protein), model.latent_path(1)
+    code, path = model.encode(protein), torch.zeros(1, 1)
     field = ModelField(model, code, np.array([-1.0]), path, lambda: asked.append(None))
     rows = field.prepare(np.random.default_rng(0).normal(size=(70_000, 3)))
     assert len(asked) == 5
@@ -263,7 +263,7 @@ def test_a_surface_that_outgrows_the_box_is_named():
         ({"seed": -1}, "seed"),
         ({"n_points": 3}, "n_points"),
         ({"mesh": "cubes"}, r"mesh must be one of .*tracked"),
-        ({"latent": "best"}, r"latent must be one of zero, sample, mean, fit"),
+        ({"latent": "best"}, r"latent must be one of typical, sample, mean, fit"),
         ({"surface": "edtsurf"}, r"surface must be one of ses, pymol, msms"),
         ({"device": "tpu"}, "device must be"),
         ({"model": ""}, "model must be"),

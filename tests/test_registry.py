@@ -26,7 +26,7 @@ ROUTER = RouterConfig(phi_s=4, phi_r=4, phi_p=8, zeta=8, max_neighbours=8, l_max
 MLP = ImplicitConfig(layers=4, width=32)
 CONFIGS = {
     "moedsr-anchored": AnchoredConfig(
-        router=ROUTER, width=8, depth=1, local_channels=4, neighbours=6, phi_z=6
+        router=ROUTER, width=8, depth=1, local_channels=4, neighbours=6, phi_z=8
     ),
     "moedsr": MoEDSRConfig(
         router=ROUTER, n_experts=4, expert=ExpertConfig(phi_z=6, mlp=MLP), paper_ranges=False
@@ -84,7 +84,7 @@ def test_a_saved_model_predicts_the_same_after_loading(saved, protein, name):
     original = stir(CLASSES[name](CONFIGS[name]), 0.1).eval()
     torch.manual_seed(123)
     model = load_model(saved / name).model
-    x, z, t = 0.4 * torch.rand(20, 3) - 0.2, torch.randn(6), torch.tensor(0.3)
+    x, z, t = 0.4 * torch.rand(20, 3) - 0.2, torch.randn(model.latent_size), torch.tensor(0.3)
     with torch.no_grad():
         values = [m(m.encode(protein), x, t, z) for m in (original, model)]
     assert values[0].std() > 0
@@ -180,7 +180,7 @@ def test_weights_that_are_not_finite_are_refused(folder, value):
 def test_a_buffer_that_is_not_finite_is_refused(saved, tmp_path):
     folder = tmp_path / "anchored"
     shutil.copytree(saved / "moedsr-anchored", folder)
-    edit_tensors(folder, lambda tensors: tensors["frequencies"].fill_(torch.nan))
+    edit_tensors(folder, lambda tensors: tensors["displacement.frequencies"].fill_(torch.nan))
     assert_refused(folder, "NaN or infinity")
 
 

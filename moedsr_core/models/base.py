@@ -99,6 +99,13 @@ class SurfaceModel(nn.Module, ABC):
     ) -> Float[Tensor, " n"]:
         """Signed distance in units of Ω at prepared points and time t in [-1, 1]."""
 
+    def typical(
+        self, code: ProteinCode, prepared: Prepared, t: Float[Tensor, ""]
+    ) -> Float[Tensor, " n"]:
+        """Signed distance of the typical shape in units of Ω; z = 0, unless overridden."""
+        z = torch.zeros(self.latent_size, device=t.device, dtype=t.dtype)
+        return self.evaluate(code, prepared, t, z)
+
     def forward(
         self,
         code: ProteinCode,
@@ -110,14 +117,9 @@ class SurfaceModel(nn.Module, ABC):
         return self.evaluate(code, self.prepare(code, x), t, z)
 
     def latent_path(
-        self, n_frames: int, generator: torch.Generator | None = None
+        self, n_frames: int, generator: torch.Generator
     ) -> Float[Tensor, "frames latent"]:
-        """Code z of each frame of a movie: zeros, or one drawn motion where a generator is given.
-
-        The default draws one z from N(0, 1) and keeps it for the whole movie.
-        """
-        if generator is None:
-            return torch.zeros(n_frames, self.latent_size)
+        """Code z of each frame of one drawn motion; here one z from N(0, 1) for the whole movie."""
         return torch.randn(1, self.latent_size, generator=generator).repeat(n_frames, 1)
 
     def expert_shares(

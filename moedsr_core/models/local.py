@@ -106,7 +106,7 @@ def neighbourhood(
     positions = protein.atom_positions
     k = min(neighbours, max(len(positions) - 1, 1))
     index = nearest_atoms(x, positions, min(k + 1, len(positions)))
-    distance = ((x[:, None] - positions[index]).square().sum(dim=-1) + 1e-8).sqrt()
+    distance = _distances(x, positions[index])
     end = torch.full_like(distance[:, :1], reach)
     if distance.shape[1] > k:
         end = torch.minimum(end, distance[:, k:])
@@ -166,12 +166,17 @@ class ResidueGather(nn.Module):
             features: Features of each residue.
         """
         k = min(self.neighbours, len(anchors))
-        index = nearest_atoms(x, tips, k)
-        basis = []
-        for positions in (anchors, tips):
-            distance = ((x[:, None] - positions[index]).square().sum(dim=-1) + 1e-8).sqrt()
-            basis.append(torch.exp(-0.5 * (distance[..., None] - self.centers).square()))
-        fade = cutoff_envelope(distance / _RESIDUE_REACH)[..., None]
+        index = nearest_atoms(x, tips, min(k + 1, len(anchors)))
+        to_tip = _distances(x, tips[index])
+        end = torch.full_like(to_tip[:, :1], _RESIDUE_REACH)
+        if to_tip.shape[1] > k:
+            end = torch.minimum(end, to_tip[:, k:])
+        index, to_tip = index[:, :k], to_tip[:, :k]
+        basis = [
+            torch.exp(-0.5 * (distance[..., None] - self.centers).square())
+            for distance in (_distances(x, anchors[index]), to_tip)
+        ]
+        fade = cutoff_envelope(to_tip / end)[..., None]
         return (features[index] * self.filter(torch.cat(basis, dim=-1)) * fade).sum(dim=1)
 
 
@@ -227,6 +232,11 @@ class LocalEncoder(nn.Module):
         around = neighbourhood(x, protein, self.neighbours, self.reach)
         residues = self.residues(x, protein.residue_positions, given.tips, given.residues)
         return torch.cat([self.gather(around, given.atoms), residues], dim=1)
+
+
+def _distances(x: Float[Tensor, "n 3"], others: Float[Tensor, "n k 3"]) -> Float[Tensor, "n k"]:
+    """Distances [Å] with finite derivatives where points coincide."""
+    return ((x[:, None] - others).square().sum(dim=-1) + 1e-8).sqrt()
 
 
 def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:

@@ -22,8 +22,11 @@ from moedsr_core.losses import load_balance
 from moedsr_core.models.anchored import AnchoredCode, AnchoredConfig, AnchoredMoEDSR
 from moedsr_core.models.base import ProteinInput
 from moedsr_core.models.inputs import describe
+from moedsr_core.surface.ses import SolventExcludedSurface
 from moedsr_core.training.checkpoint import best_weights, load_checkpoint, save_checkpoint
 from moedsr_core.training.motion_loss import motion_loss
+
+_VALIDATION_DRAWS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +45,8 @@ class TrainConfig:
     """Peak learning rate, after 100 steps of warm-up; falls to 1 % along a cosine."""
     weight_decay: float = 1e-2
     """Decoupled weight decay (AdamW)."""
-    spread_weight: float = 0.3
-    """Weight of the fluctuation's likelihood."""
+    frames: int = 10
+    """Frames per reference structure and step."""
     balance_weight: float = 0.01
     """Weight of the load-balancing loss (MoE-DSR, λ₂)."""
     clip: float = 1.0
@@ -77,7 +80,8 @@ def training_protein(sample: MotionSample, time_map: TimeMap) -> TrainingProtein
         name=sample.name,
         protein=describe(
             sample.structure, sample.surface_points, sample.surface_normals,
-            scale=scale, surface=None,
+            scale=scale,
+            surface=SolventExcludedSurface(sample.structure.coords, sample.structure.radii),
         ),
         points=torch.tensor(sample.points / scale, dtype=torch.float32),
         start=torch.tensor(sample.start, dtype=torch.float32),
@@ -175,9 +179,14 @@ def _step(
         )
         code = model.encode(example.protein)
         prepared = model.prepare(code, example.points[rows], example.start[rows])
-        terms.append(motion_loss(model, prepared, example.distances[:, rows], example.times))
+        frames = torch.from_numpy(rng.permutation(len(example.times))[: config.frames])
+        terms.append(
+            motion_loss(
+                model, code, prepared, example.distances[frames][:, rows], example.times[frames]
+            )
+        )
         gates.append(code.gate)
-    loss = torch.stack([t["typical"] + config.spread_weight * t["spread"] for t in terms]).mean()
+    loss = torch.stack([t["score"] for t in terms]).mean()
     balance = load_balance(torch.stack(gates))
     optimizer.zero_grad()
     (loss + config.balance_weight * balance).backward()
@@ -200,7 +209,11 @@ def _validate(
         code: AnchoredCode = model.encode(example.protein)
         step = max(1, len(example.points) // 4000)
         prepared = model.prepare(code, example.points[::step], example.start[::step])
-        terms = motion_loss(model, prepared, example.distances[:, ::step], example.times)
+        generator = torch.Generator().manual_seed(0)
+        terms = motion_loss(
+            model, code, prepared, example.distances[:, ::step], example.times,
+            draws=_VALIDATION_DRAWS, generator=generator,
+        )  # fmt: skip
         rows.append({name: float(value) for name, value in terms.items()})
     model.load_state_dict(current)
     return _mean(rows)

@@ -1,4 +1,4 @@
-"""What `moedsr-anchored` learns: signed distances of later frames near the first surface."""
+"""What `moedsr-anchored` learns: where the surface can be at later times, near the first one."""
 
 from __future__ import annotations
 
@@ -7,54 +7,66 @@ from jaxtyping import Float
 from torch import Tensor
 
 from moedsr_core.models.anchored import AnchoredMoEDSR
-from moedsr_core.models.base import Prepared
+from moedsr_core.models.base import Prepared, ProteinCode
 
 CLIP = 3.0
 """Signed distances beyond this carry no information about where the surface is [Å]."""
 _NEAR = 1.5
 """Width of the weight that favours points near the first surface [Å]."""
-_FLOOR = 0.1
-"""Smallest fluctuation the likelihood resolves [Å]."""
 
 
 def motion_loss(
     model: AnchoredMoEDSR,
+    code: ProteinCode,
     prepared: Prepared,
     distances: Float[Tensor, "frames points"],
     times: Float[Tensor, " frames"],
+    *,
+    draws: int = 2,
+    generator: torch.Generator | None = None,
 ) -> dict[str, Tensor]:
-    """How far the typical motion and its spread are from what the frames do.
-
-    ``typical`` is the absolute error of the typical change, whose minimum is the median over
-    frames, that is the majority shape. ``spread`` is the Gaussian negative log-likelihood of each
-    frame's deviation from the mean over frames, so that σ learns the fluctuation alone and not
-    the error of the typical shape.
+    """How far drawn motions are from what the frames do.
 
     Args:
-        model: For its time weights.
+        model: What draws them.
+        code: The protein, encoded.
         prepared: Of the points, from ``model.prepare``.
         distances: Signed distance of the points to each frame's surface [Å].
         times: Model time of each frame.
+        draws: Motions drawn for each frame, at least two.
+        generator: Source of the draws; None takes torch's default one.
 
     Returns:
-        Named, unweighted terms, and ``skill``: the share of the static surface's absolute error
-        that the typical motion removes (not differentiable).
+        ``score``: :func:`ranked_probability_score` of the signed distances, averaged over points
+        and frames with more weight near the surface [Å]. Not differentiable: ``skill``, one
+        minus the score over that of the static surface, whose score is its absolute error; and
+        ``mean_skill``, the same for the absolute error of the mean over the draws.
     """
     start = prepared["start"].clamp(-CLIP, CLIP)
     weight = 0.1 + torch.exp(-0.5 * (start / _NEAR).square())
     weight = weight / weight.sum()
-    rise, share = model.time_weights(times)
-    true = distances.clamp(-CLIP, CLIP) - start
-    typical = rise[:, None] * (share @ prepared["mean"].T)
-    error = (true - typical).abs()
-    variance = (rise[:, None] * (share @ prepared["spread"].T)).square() + _FLOOR**2
-    frames = len(times)
-    deviation = (true - true.mean(dim=0)).square() * frames / max(frames - 1, 1)
-    likelihood = 0.5 * (variance.log() + deviation / variance)
-    static = (weight * true.abs()).sum(dim=1).mean()
-    typical_error = (weight * error).sum(dim=1).mean()
+    z = torch.randn(len(times), draws, model.latent_size, generator=generator)
+    drawn = model.draw(code, prepared, times, z.to(start)).clamp(-CLIP, CLIP)
+    true = distances.clamp(-CLIP, CLIP)
+    score = (ranked_probability_score(drawn, true) * weight).sum(dim=1).mean()
+    static = ((true - start).abs() * weight).sum(dim=1).mean()
+    mean = ((drawn.mean(dim=1) - true).abs() * weight).sum(dim=1).mean()
     return {
-        "typical": typical_error,
-        "spread": (weight * likelihood).sum(dim=1).mean(),
-        "skill": (1.0 - typical_error / static).detach(),
+        "score": score,
+        "skill": (1.0 - score / static).detach(),
+        "mean_skill": (1.0 - mean / static).detach(),
     }
+
+
+def ranked_probability_score(
+    drawn: Float[Tensor, "frames draws points"], true: Float[Tensor, "frames points"]
+) -> Float[Tensor, "frames points"]:
+    """Continuous ranked probability score ``E|X − y| − E|X − X'|/2`` from a few draws X.
+
+    Unbiased for any number of draws, and least where they have the distribution of the truth
+    (Gneiting & Raftery 2007, doi:10.1198/016214506000001437, Eq. 21).
+    """
+    draws = drawn.shape[1]
+    error = (drawn - true[:, None]).abs().mean(dim=1)
+    apart = (drawn[:, :, None] - drawn[:, None]).abs().sum(dim=(1, 2)) / (draws * (draws - 1))
+    return error - 0.5 * apart

@@ -145,12 +145,18 @@ def interpolate(
     queries: Float[Tensor, "queries 3"],
     k: int = 3,
 ) -> Float[Tensor, "queries channels"]:
-    """Inverse-square-distance mean of the ``k`` nearest known values (Qi et al. 2017, Eq. 2)."""
-    index = nearest(queries, known, k)
-    squared = (queries[:, None] - known[index]).square().sum(dim=-1)
-    weights = 1.0 / (squared + 1e-6)
+    """Inverse-square-distance mean of the ``k`` nearest known values (Qi et al. 2017, Eq. 2).
+
+    The weights end at the first value left out (Franke & Little 1980), so that the mean stays
+    continuous where the nearest ones change.
+    """
+    index = nearest(queries, known, k + 1)
+    distance = ((queries[:, None] - known[index]).square().sum(dim=-1) + 1e-6).sqrt()
+    weights = 1.0 / distance.square()
+    if distance.shape[1] > k:
+        weights = (1.0 / distance[:, :k] - 1.0 / distance[:, k:]).square() + 1e-9
     weights = weights / weights.sum(dim=1, keepdim=True)
-    return (weights[..., None] * values[index]).sum(dim=1)
+    return (weights[..., None] * values[index[:, :k]]).sum(dim=1)
 
 
 def _distance(a: Float[Tensor, "n 3"], b: Float[Tensor, "m 3"]) -> Float[Tensor, "n m"]:
