@@ -74,7 +74,7 @@ def assert_turns_with_the_molecule(model, protein):
     other = turned(protein, rotation)
     here = model.prepare(model.encode(protein), x)
     there = model.prepare(model.encode(other), x @ rotation.T)
-    for name in ("start", "mean", "spread"):
+    for name in ("start", "offset", "amplitude"):
         error = float((there[name] - here[name]).abs().max())
         assert error < 2e-3, f"{name} differs by {error:.2g} Å"
 
@@ -120,7 +120,7 @@ def test_the_prediction_is_continuous_along_lines_through_the_molecule(model, pr
     with torch.no_grad():
         rows = model.prepare(code, x.reshape(-1, 3), start)
     step = (x[:, 1] - x[:, 0]).norm(dim=-1) * protein.scale
-    for name in ("mean", "spread"):
+    for name in ("offset", "amplitude"):
         values = rows[name].reshape(*x.shape[:2], -1)
         jumps = values.diff(dim=1).abs().amax(dim=(1, 2))
         assert (jumps / step).max() < 5.0, name
@@ -157,10 +157,10 @@ def test_times_and_codes_may_differ_from_point_to_point(model, code, prepared):
 
 
 def test_an_offset_moves_the_surface_whatever_the_code(model, code, prepared):
-    still = {**prepared, "spread": torch.zeros_like(prepared["spread"])}
+    still = {**prepared, "amplitude": torch.zeros_like(prepared["amplitude"])}
     t = torch.tensor(0.4)
     rise, share = model.time_weights(t)
-    offset = rise * (prepared["mean"] @ share)
+    offset = rise * (prepared["offset"] @ share)
     expected = prepared["start"] + SMALL.largest_offset * torch.tanh(offset / SMALL.largest_offset)
     for z in (*draws(2), torch.zeros(SMALL.phi_z)):
         f = model.evaluate(code, still, t, z) * code.protein.scale
@@ -171,8 +171,8 @@ def without_offset(prepared, spread):
     """The same points, displaced by a random field of one amplitude alone [Å]."""
     return {
         **prepared,
-        "mean": torch.zeros_like(prepared["mean"]),
-        "spread": torch.full_like(prepared["spread"], spread),
+        "offset": torch.zeros_like(prepared["offset"]),
+        "amplitude": torch.full_like(prepared["amplitude"], spread),
     }
 
 
@@ -208,7 +208,7 @@ def test_drawing_many_motions_equals_drawing_each(model, code, prepared):
 def test_typical_shape_is_the_mean_over_smaller_opposite_motions(model, code, prepared):
     t, z = torch.tensor(0.6), model.typical_codes
     torch.testing.assert_close(z.sum(dim=0), torch.zeros(SMALL.phi_z))
-    smaller = {**prepared, "spread": SMALL.typical_share * prepared["spread"]}
+    smaller = {**prepared, "amplitude": SMALL.typical_share * prepared["amplitude"]}
     one_by_one = torch.stack([model.evaluate(code, smaller, t, single) for single in z])
     torch.testing.assert_close(model.typical(code, prepared, t), one_by_one.mean(dim=0))
 
@@ -218,8 +218,8 @@ def test_typical_shape_starts_at_the_input_surface(model, code, prepared):
     torch.testing.assert_close(first, prepared["start"], atol=1e-5, rtol=1e-5)
 
 
-def test_spread_is_positive_everywhere(prepared):
-    assert prepared["spread"].min() > 0
+def test_amplitude_is_positive_everywhere(prepared):
+    assert prepared["amplitude"].min() > 0
 
 
 def test_nothing_is_displaced_further_than_allowed(model, code, prepared):
@@ -231,7 +231,7 @@ def test_nothing_is_displaced_further_than_allowed(model, code, prepared):
 
 
 def test_no_offset_is_larger_than_allowed(model, code, prepared):
-    rows = {**without_offset(prepared, 0.0), "mean": 1e3 * prepared["mean"]}
+    rows = {**without_offset(prepared, 0.0), "offset": 1e3 * prepared["offset"]}
     change = (
         model.evaluate(code, rows, torch.tensor(1.0), draws(1)[0]) * code.protein.scale
         - prepared["start"]
@@ -310,7 +310,9 @@ def test_mixture_is_the_gated_sum_over_all_experts(protein, model, code, prepare
     with torch.no_grad():
         inputs = model._expert_inputs(code, near(protein), prepared["start"])
         dense = sum(g * expert(inputs) for g, expert in zip(code.gate, model.experts, strict=True))
-    torch.testing.assert_close(prepared["mean"], dense[:, : SMALL.time_modes], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        prepared["offset"], dense[:, : SMALL.time_modes], atol=1e-5, rtol=1e-4
+    )
 
 
 def test_shares_of_experts_sum_to_one_and_leave_out_the_others(protein, model, code):
@@ -393,7 +395,7 @@ def test_second_derivatives_of_the_learned_part_are_finite(protein, model, at):
         "centre": torch.zeros(1, 3, dtype=torch.float64),
     }[at].clone().requires_grad_()  # fmt: skip
     rows = model.prepare(code, x, torch.zeros(len(x), dtype=torch.float64))
-    total = rows["mean"].sum() + rows["spread"].sum() + rows["waves"].sum()
+    total = rows["offset"].sum() + rows["amplitude"].sum() + rows["waves"].sum()
     (slope,) = torch.autograd.grad(total, x, create_graph=True)
     (curvature,) = torch.autograd.grad(slope.square().sum(), x)
     assert torch.isfinite(slope).all()

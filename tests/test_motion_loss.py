@@ -77,8 +77,8 @@ def loss(model, code, prepared, distances, times=LATE, seed=0, **options):
 def of_amplitude(prepared, amplitude):
     return {
         **prepared,
-        "mean": torch.zeros_like(prepared["mean"]),
-        "spread": torch.full_like(prepared["spread"], amplitude),
+        "offset": torch.zeros_like(prepared["offset"]),
+        "amplitude": torch.full_like(prepared["amplitude"], amplitude),
     }
 
 
@@ -95,7 +95,7 @@ def test_amplitude_costs_least_at_the_true_one(model, code, prepared):
 
 def test_skill_is_the_share_of_the_static_score_that_is_removed(model, code, prepared):
     still, grown = of_amplitude(prepared, 0.0), prepared["start"].expand(6, -1) - 0.4
-    moving = {**still, "mean": torch.full_like(prepared["mean"], -0.2)}
+    moving = {**still, "offset": torch.full_like(prepared["offset"], -0.2)}
     assert float(loss(model, code, still, grown)["skill"]) == pytest.approx(0.0, abs=1e-6)
     near_half = float(loss(model, code, moving, grown)["skill"])
     assert near_half == pytest.approx(math.tanh(0.2) / 0.4, abs=0.02)
@@ -124,12 +124,12 @@ def test_points_at_the_surface_count_most(model, code, prepared):
 
 def test_offset_and_amplitude_get_finite_gradients(model, code, prepared):
     rows = {name: values.clone() for name, values in prepared.items()}
-    for name in ("mean", "spread"):
+    for name in ("offset", "amplitude"):
         rows[name].requires_grad_()
     moves = prepared["start"] + torch.randn(6, 200, generator=torch.Generator().manual_seed(1))
     terms = loss(model, code, rows, moves, torch.linspace(-1, 1, 6))
     terms["score"].backward()
-    for name in ("mean", "spread"):
+    for name in ("offset", "amplitude"):
         assert torch.isfinite(rows[name].grad).all()
         assert rows[name].grad.abs().sum() > 0
     assert not terms["skill"].requires_grad
@@ -139,7 +139,7 @@ def test_offset_and_amplitude_get_finite_gradients(model, code, prepared):
 def test_early_frames_ask_for_less_motion(model, code, prepared):
     rise = float(model.time_weights(torch.tensor(-0.98))[0])
     assert rise < 0.5
-    rows = {**of_amplitude(prepared, 0.0), "mean": torch.full_like(prepared["mean"], 0.3)}
+    rows = {**of_amplitude(prepared, 0.0), "offset": torch.full_like(prepared["offset"], 0.3)}
     moved = (prepared["start"] + math.tanh(0.3 * rise)).expand(6, -1)
     terms = loss(model, code, rows, moved, torch.full((6,), -0.98))
     assert float(terms["score"]) == pytest.approx(0.0, abs=1e-5)
