@@ -66,5 +66,5 @@ setup(
     python_requires=">=3.10",
     install_requires=CORE,
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["moedsr = moedsr_core.cli:main"]},
+    entry_points={"console_scripts": ["moedsr = moedsr_core.__main__:main"]},
 )

@@ -218,7 +218,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("moedsr: stopped; nothing was kept", file=sys.stderr)
         return CancelledError.exit_code
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -11,6 +11,7 @@ from moving_protein import growing, helix, pdb_text
 
 import moedsr_core
 from moedsr_core import cli
+from moedsr_core.__main__ import main as start
 from moedsr_core.cli import main
 from moedsr_core.errors import BackendError
 from moedsr_core.frame import TimeMap
@@ -237,7 +238,7 @@ def test_progress_on_a_terminal_is_a_bar_that_goes_away(capsys, monkeypatch):
 
 
 def test_the_exit_code_of_the_program_is_that_of_the_failure(tmp_path):
-    command = [sys.executable, "-m", "moedsr_core.cli", "predict"]
+    command = [sys.executable, "-m", "moedsr_core", "predict"]
     done = subprocess.run(
         [*command, str(tmp_path / "none.pdb")],
         capture_output=True,
@@ -253,3 +254,22 @@ def test_the_exit_code_of_the_program_is_that_of_the_failure(tmp_path):
 def test_an_unknown_mesh_ending_is_refused_before_the_structure_is_read(tmp_path, capsys):
     assert main(["surface", str(tmp_path / "absent.pdb"), "--out", str(tmp_path / "s.xyz")]) == 2
     assert "must end in one of .ply, .obj, .glb" in capsys.readouterr().err
+
+
+def test_a_stop_while_the_command_loads_ends_it_like_any_other(monkeypatch, capsys):
+    class Stopped:
+        def find_spec(self, name, *_):
+            if name == "moedsr_core.cli":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "moedsr_core.cli")
+    monkeypatch.delattr(moedsr_core, "cli")
+    monkeypatch.setattr(sys, "meta_path", [Stopped(), *sys.meta_path])
+    assert start() == 130
+    assert capsys.readouterr().err == "moedsr: stopped; nothing was kept\n"
+
+
+def test_the_command_starts_as_a_module_too(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["moedsr", "--version"])
+    assert start() == 0
+    assert capsys.readouterr().out == f"moedsr {moedsr_core.__version__}\n"

@@ -1,6 +1,6 @@
 """How near a predicted surface is to the true one, in the papers' two conventions and in Å."""
 
-from moedsr_core.metrics.distance import closest_points
+from moedsr_core.metrics.distance import closest_points, foot_weights
 from moedsr_core.metrics.motion import correlation, majority_shape, surface_rmsf
 from moedsr_core.metrics.occupancy import (
     Grid,
@@ -35,6 +35,7 @@ __all__ = [
     "deviation",
     "field_iou",
     "field_occupancy",
+    "foot_weights",
     "intersection_over_union",
     "majority_shape",
     "mesh_iou",

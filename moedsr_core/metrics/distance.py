@@ -11,8 +11,8 @@ from scipy.spatial import cKDTree
 from moedsr_core.errors import InputError
 from moedsr_core.surface.mesh import Mesh
 
-_NEIGHBOURS = 4
-"""Triangles measured first, for an upper bound of the distance."""
+_CANDIDATES = 24
+"""Triangles looked at first; for the few points that these may not settle, all within reach."""
 _PAIRS = 1 << 20
 """Pairs of point and triangle that are held at a time."""
 
@@ -22,8 +22,8 @@ def closest_points(
 ) -> tuple[Float[np.ndarray, " n"], Int[np.ndarray, " n"]]:
     """Distance from each point to the nearest place on a mesh, and the triangle it lies in.
 
-    The triangles of the nearest centroids give an upper bound; then every triangle is measured
-    whose centroid is no farther than that and the mesh's largest triangle reaches.
+    The triangle of the nearest centroid gives an upper bound; then every triangle is measured
+    whose centroid is no farther than that and the triangle's own reach.
 
     Returns:
         Unsigned distance, in the mesh's units, and index of the triangle.
@@ -37,12 +37,29 @@ def closest_points(
         raise InputError("points must be finite numbers; some are NaN or infinite")
     corners = mesh.vertices.astype(np.float64)[mesh.faces]
     centroids = corners.mean(axis=1)
-    reach = float(np.linalg.norm(corners - centroids[:, None], axis=2).max())
+    reach = np.linalg.norm(corners - centroids[:, None], axis=2).max(axis=1)
     tree = cKDTree(centroids)
-    _, near = tree.query(points, k=[*range(1, min(_NEIGHBOURS, len(corners)) + 1)])
-    rows = np.repeat(np.arange(len(points)), near.shape[1])
-    bound, _ = _nearest(points, corners, rows, near.ravel())
-    radius = (bound + reach) * (1 + 1e-9)
+    k = min(_CANDIDATES, len(corners))
+    gap, near = tree.query(points, k=[*range(1, k + 1)])
+    bound = triangle_distance(points, corners[near[:, 0]])
+    likely = gap - reach[near] <= bound[:, None] * (1 + 1e-9)
+    likely[:, 0] = True
+    rows, columns = np.nonzero(likely)
+    distance, face = _nearest(points, corners, rows, near[rows, columns])
+    radius = (distance + reach.max()) * (1 + 1e-9)
+    left = np.flatnonzero(gap[:, -1] <= radius) if k < len(corners) else np.empty(0, np.int64)
+    if len(left):
+        distance[left], face[left] = _search(points[left], corners, tree, radius[left])
+    return distance, face
+
+
+def _search(
+    points: Float[np.ndarray, "n 3"],
+    corners: Float[np.ndarray, "faces 3 3"],
+    tree: cKDTree,
+    radius: Float[np.ndarray, " n"],
+) -> tuple[Float[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+    """Nearest of all triangles whose centroids lie within a radius of each point."""
     counts = tree.query_ball_point(points, radius, return_length=True)
     distance, face = np.empty(len(points)), np.empty(len(points), np.int64)
     for part in _portions(counts):
@@ -77,15 +94,51 @@ def triangle_distance(
     points: Float[np.ndarray, "n 3"], triangles: Float[np.ndarray, "n 3 3"]
 ) -> Float[np.ndarray, " n"]:
     """Distance of each point to its own triangle; triangles without area count as segments."""
-    edges = np.roll(triangles, -1, axis=1) - triangles
     offsets = points[:, None] - triangles
-    along = np.einsum("nkd,nkd->nk", offsets, edges)
-    length = np.einsum("nkd,nkd->nk", edges, edges)
-    share = np.clip(along / np.where(length > 0, length, 1.0), 0.0, 1.0)
+    edges = np.roll(triangles, -1, axis=1) - triangles
+    share = _share(offsets, edges)
     gaps = np.linalg.norm(offsets - share[..., None] * edges, axis=2)
-    normal = np.cross(edges[:, 0], edges[:, 1])
-    area = np.linalg.norm(normal, axis=1)
-    inward = np.einsum("nkd,nkd->nk", np.cross(normal[:, None], edges), offsets)
+    normal, area, inward = _prism(offsets, edges)
     above = (inward >= 0).all(axis=1) & (area > 0)
     height = np.abs(np.einsum("nd,nd->n", normal, offsets[:, 0])) / np.where(area > 0, area, 1.0)
     return np.where(above, height, gaps.min(axis=1))
+
+
+def foot_weights(
+    points: Float[np.ndarray, "n 3"], triangles: Float[np.ndarray, "n 3 3"]
+) -> Float[np.ndarray, "n 3"]:
+    """Weights of the corners whose mean is the place of each triangle nearest to its own point.
+
+    Not negative, with sum one; what is known at the corners is interpolated with them.
+    """
+    offsets = points[:, None] - triangles
+    edges = np.roll(triangles, -1, axis=1) - triangles
+    share = _share(offsets, edges)
+    gaps = np.linalg.norm(offsets - share[..., None] * edges, axis=2)
+    _, area, inward = _prism(offsets, edges)
+    rows, best = np.arange(len(points)), gaps.argmin(axis=1)
+    on_edge = np.zeros((len(points), 3))
+    on_edge[rows, best] = 1.0 - share[rows, best]
+    on_edge[rows, (best + 1) % 3] = share[rows, best]
+    above = (inward >= 0).all(axis=1) & (area > 0)
+    facing = np.roll(inward, -1, axis=1)  # edge k + 1 lies across from corner k
+    within = facing / np.where(above, facing.sum(axis=1), 1.0)[:, None]
+    return np.where(above[:, None], within, on_edge)
+
+
+def _share(
+    offsets: Float[np.ndarray, "n 3 3"], edges: Float[np.ndarray, "n 3 3"]
+) -> Float[np.ndarray, "n 3"]:
+    """How far along each edge, from 0 to 1, the place nearest to a point lies."""
+    along = np.einsum("nkd,nkd->nk", offsets, edges)
+    length = np.einsum("nkd,nkd->nk", edges, edges)
+    return np.clip(along / np.where(length > 0, length, 1.0), 0.0, 1.0)
+
+
+def _prism(
+    offsets: Float[np.ndarray, "n 3 3"], edges: Float[np.ndarray, "n 3 3"]
+) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, " n"], Float[np.ndarray, "n 3"]]:
+    """Normal and its length, and how far within each edge a point lies; negative beyond it."""
+    normal = np.cross(edges[:, 0], edges[:, 1])
+    inward = np.einsum("nkd,nkd->nk", np.cross(normal[:, None], edges), offsets)
+    return normal, np.linalg.norm(normal, axis=1), inward

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 
 from moedsr_core.errors import InputError
 from moedsr_core.frame import CanonicalFrame
-from moedsr_core.metrics.distance import closest_points
+from moedsr_core.metrics.distance import closest_points, foot_weights
 from moedsr_core.metrics.occupancy import (
     Grid,
     field_occupancy,
@@ -78,12 +78,21 @@ class Scores:
 
 @dataclass(frozen=True, kw_only=True)
 class Deviation:
-    """Distance between two surfaces, measured to the triangles and not to samples."""
+    """How two surfaces differ, measured to the triangles and not to samples.
+
+    The limit of infinitely many samples, so that sampling adds no distance of its own.
+    """
 
     chamfer: float
-    """Mean distance, averaged over both directions, in the meshes' units (Å)."""
+    """Mean distance, averaged over both directions, in the meshes' units (DSR, Eqs. 6-7)."""
+    chamfer_squared: float
+    """Mean squared distance, summed over both directions (the released code), in units²."""
     hausdorff: float
-    """Largest distance from either surface to the other, in the same units."""
+    """Largest distance from a vertex of either surface to the other, in the meshes' units."""
+    normal_consistency: float
+    """Mean |cosine| between a true normal and that at the nearest predicted place (Eq. 8)."""
+    normal_consistency_signed: float
+    """Mean cosine between the same."""
 
 
 def compare(
@@ -154,17 +163,26 @@ def normal_consistency(
     return float(np.abs(cosine).mean()), float(cosine.mean())
 
 
-def deviation(
-    predicted: Mesh, truth: Mesh, rng: np.random.Generator, samples: int = 20_000
-) -> Deviation:
-    """Chamfer and Hausdorff distance of two meshes in their own units (Å).
+def deviation(predicted: Mesh, truth: Mesh) -> Deviation:
+    """Compare two meshes, each by its vertices weighted with the area around them.
 
-    From area-uniform samples and, for the largest distance, all vertices of each mesh to the
-    nearest place on the other's triangles, so that sampling adds no distance of its own.
+    Raises:
+        InputError: If one of them has no triangle.
     """
-    there, farthest_there = _one_way(predicted, truth, rng, samples)
-    back, farthest_back = _one_way(truth, predicted, rng, samples)
-    return Deviation(chamfer=(there + back) / 2.0, hausdorff=max(farthest_there, farthest_back))
+    ours, theirs = predicted.vertices.astype(np.float64), truth.vertices.astype(np.float64)
+    there, _ = closest_points(ours, truth)
+    back, face = closest_points(theirs, predicted)
+    cosine = np.einsum(
+        "nd,nd->n", truth.normals, _normals_at(predicted, theirs, face), dtype=np.float64
+    )
+    weights, true_weights = _vertex_weights(predicted), _vertex_weights(truth)
+    return Deviation(
+        chamfer=float(weights @ there + true_weights @ back) / 2.0,
+        chamfer_squared=float(weights @ there**2 + true_weights @ back**2),
+        hausdorff=float(max(there.max(), back.max())),
+        normal_consistency=float(true_weights @ np.abs(cosine)),
+        normal_consistency_signed=float(true_weights @ cosine),
+    )
 
 
 def mesh_iou(a: Mesh, b: Mesh, spacing: float) -> float:
@@ -200,13 +218,21 @@ def to_omega(mesh: Mesh, frame: CanonicalFrame) -> Mesh:
     return Mesh(vertices.astype(np.float32), mesh.faces, normals.astype(np.float32))
 
 
-def _one_way(
-    source: Mesh, target: Mesh, rng: np.random.Generator, samples: int
-) -> tuple[float, float]:
-    points, _ = sample_surface(source, samples, rng)
-    distance, _ = closest_points(points, target)
-    corners, _ = closest_points(source.vertices.astype(np.float64), target)
-    return float(distance.mean()), float(max(distance.max(), corners.max()))
+def _vertex_weights(mesh: Mesh) -> Float[np.ndarray, " vertices"]:
+    """Share of the mesh's area around each vertex; vertices of no triangle have none."""
+    areas = np.linalg.norm(mesh.face_vectors, axis=1)
+    around = np.bincount(mesh.faces.ravel(), np.repeat(areas, 3), minlength=len(mesh.vertices))
+    return around / around.sum()
+
+
+def _normals_at(
+    mesh: Mesh, points: Float[np.ndarray, "n 3"], face: Int[np.ndarray, " n"]
+) -> Float[np.ndarray, "n 3"]:
+    """Unit normals of a mesh, interpolated to the place of a triangle nearest to each point."""
+    corners = mesh.faces[face]
+    weights = foot_weights(points, mesh.vertices.astype(np.float64)[corners])
+    normals = np.einsum("nk,nkd->nd", weights, mesh.normals[corners])
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
 
 def _bounds(*meshes: Mesh) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]:

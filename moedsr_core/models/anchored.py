@@ -273,7 +273,7 @@ class AnchoredMoEDSR(SurfaceModel):
         """Distances to the first surface, measured once per protein."""
         if protein not in self._lattices:
             lattice = DistanceLattice.around(
-                protein.surface, spacing=self.config.lattice_spacing, band=5.0, margin=8.0
+                protein.surface, spacing=self.config.lattice_spacing, band=2.0, margin=8.0
             )
             self._lattices[protein] = lattice.to(protein.points)
         return self._lattices[protein]

@@ -1,0 +1,22 @@
+"""Start of the command ``moedsr``, also as ``python -m moedsr_core``.
+
+The command's modules take seconds to load; a Ctrl-C in that time ends it like any other.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> int:
+    """Load the command line and run it; returns the exit code."""
+    try:
+        from moedsr_core import cli
+    except KeyboardInterrupt:
+        sys.stderr.write("moedsr: stopped; nothing was kept\n")
+        return 130
+    return cli.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
