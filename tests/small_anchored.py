@@ -15,6 +15,7 @@ SMALL = AnchoredConfig(
     width=16,
     depth=2,
     local_channels=8,
+    directions=2,
     neighbours=8,
     phi_z=16,
 )

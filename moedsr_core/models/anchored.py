@@ -2,16 +2,18 @@
 
 The input's own surface is known exactly, so f(x, t) starts from its signed distance s₀:
 
-    f(x, t) = s₀(x − w(t) A(x, t) ξ(x, z)) + w(t) o(x, t),     w(-1) = 0
-    o(x, t) = Σ_j a_j(t) Σ_i G_i(P₀) M_ij(x)                  offset
-    A(x, t) = Σ_j a_j(t) softplus(Σ_i G_i(P₀) S_ij(x))        amplitude of the motion there
+    f(x, t) = s₀(x − w(t) u(x, t, z)) + w(t) o(x, t),     w(-1) = 0
+    u(x, t, z) = d(x, t) + A(x, t) ξ(x, z)                    displacement
 
-with the gate G and descriptor h_p of MoE-DSR's router, experts M, S: MLPs of Ψ(x), h_p, the
-router's point features h(x), local features and s₀(x), and a_j(t) a fixed partition of unity.
-Time is separable, so the network runs once per point however many frames follow. ξ(x, z) is a
-divergence-free random displacement of unit variance along each axis whose neighbouring points
-move together; its coefficients z are the code of a motion. Side chains move as they are, where a
-change of the signed distance alone would erode them.
+with three time-dependent fields that the experts give: drift d, the displacement that is to be
+expected, as a sum of directions to nearby atoms and along side chains; amplitude A of the motion
+about it; and offset o, for what no displacement explains. Each is Σ_j a_j(t) Σ_i G_i(P₀) E_ij(x)
+with the gate G of MoE-DSR's router, experts E: MLPs of Ψ(x), the router's descriptor h_p and point
+features h(x), local features and s₀(x), and a_j(t) a fixed partition of unity. Time is separable,
+so the network runs once per point however many frames follow. ξ(x, z) is a divergence-free random
+displacement of unit variance along each axis whose neighbouring points move together; its
+coefficients z are the code of a motion. Side chains move as they are, where a change of the
+signed distance alone would erode them.
 
 Departures from the paper, and why. Experts see Ψ with φ_SH = 1, the distance from the centre,
 so the model turns with the molecule exactly; larger encodings remain a choice. The targets are
@@ -68,6 +70,8 @@ class AnchoredConfig:
     """Share of an expert's inputs that is left out of each training step."""
     local_channels: int = 48
     """Features gathered from the atoms around a point."""
+    directions: int = 8
+    """Directions gathered from them, and as many from side chains."""
     neighbours: int = 16
     """Atoms around a point."""
     reach: float = 8.0
@@ -95,10 +99,22 @@ class AnchoredConfig:
     """Of the lattice on which displaced points look up the first surface [Å]."""
     memory: float = 8.0
     """Frames over which a drawn motion remembers itself."""
+    kept_share: float = 0.5
+    """Share of a drawn motion's variance that stays for the whole movie. The input is one frame
+    like any other, so what separates later frames from it is as much its own distance from their
+    mean as theirs, and only theirs fluctuates."""
 
     def __post_init__(self) -> None:
         """Refuse sizes that make no network."""
-        for name in ("width", "depth", "local_channels", "neighbours", "phi_z", "n_experts"):
+        for name in (
+            "width",
+            "depth",
+            "local_channels",
+            "directions",
+            "neighbours",
+            "phi_z",
+            "n_experts",
+        ):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in (
@@ -118,6 +134,8 @@ class AnchoredConfig:
             )
         if not self.typical_share >= 0:
             raise InputError(f"typical_share must not be negative, got {self.typical_share}")
+        if not 0 <= self.kept_share <= 1:
+            raise InputError(f"kept_share must be between 0 and 1, got {self.kept_share}")
         if self.phi_z % 4:
             raise InputError(f"phi_z must be a multiple of four, got {self.phi_z}")
         if self.time_modes < 2:
@@ -152,14 +170,18 @@ class AnchoredMoEDSR(SurfaceModel):
         self.router = Router(config.router)
         self.gate = Gate(config.router.phi_p, config.n_experts, config.n_selected)
         self.encoding = SphericalEncoding(config.phi_sh)
-        self.local = LocalEncoder(config.local_channels, config.neighbours, config.reach)
+        self.local = LocalEncoder(
+            config.local_channels, config.directions, config.neighbours, config.reach
+        )
         self.point_features = nn.Linear(self.router.channels, 16)
         inputs = (
             config.phi_sh + config.router.phi_p + 16 + 2 * config.local_channels
             + len(_START_CENTERS) + 1
         )  # fmt: skip
         self.experts = nn.ModuleList(
-            _expert(inputs, config.width, config.depth, 2 * config.time_modes)
+            _expert(
+                inputs, config.width, config.depth, (2 + 2 * config.directions) * config.time_modes
+            )
             for _ in range(config.n_experts)
         )
         self.displacement = RandomDisplacement(config.phi_z, config.motion_length)
@@ -195,17 +217,20 @@ class AnchoredMoEDSR(SurfaceModel):
         """
         assert isinstance(code, AnchoredCode)
         start = surface_distance(code.protein, x) if start is None else start
-        mixed = torch.zeros(len(x), 2 * self.config.time_modes, device=x.device)
+        modes, size = self.config.time_modes, (2 + 2 * self.config.directions)
+        mixed = torch.zeros(len(x), size * modes, device=x.device)
         here = x * code.protein.scale
-        inputs = self._expert_inputs(code, x, start)
+        local = self.local(here, code.protein, code.surroundings)
+        inputs = self._expert_inputs(code, x, start, local.scalars)
         inputs = nn.functional.dropout(inputs, self.config.dropout, self.training)
         for i in torch.nonzero(code.gate).flatten().tolist():
             mixed = mixed + code.gate[i] * self.experts[i](inputs)
-        offset, amplitude = mixed.chunk(2, dim=1)
+        mixed = mixed.unflatten(1, (size, modes))
         return {
             "start": start,
-            "offset": offset,
-            "amplitude": nn.functional.softplus(amplitude - 1.0),
+            "offset": mixed[:, 0],
+            "amplitude": nn.functional.softplus(mixed[:, 1] - 1.0),
+            "drift": torch.einsum("nvm,nvc->nmc", mixed[:, 2:], local.vectors),
             "position": here,
             "looked_up": code.lattice.sample(here),
             "waves": self.displacement.waves(here),
@@ -260,7 +285,8 @@ class AnchoredMoEDSR(SurfaceModel):
         """s₀ at the displaced points, plus the offset [Å]; exactly s₀ where nothing has risen."""
         offset = rise * (prepared["offset"] * share).sum(dim=-1)
         amplitude = rise * (prepared["amplitude"] * share).sum(dim=-1)
-        displacement = amplitude[..., None] * drawn
+        drift = rise[..., None] * (prepared["drift"] * share[..., None]).sum(dim=-2)
+        displacement = drift + amplitude[..., None] * drawn
         size = (displacement.square().sum(dim=-1, keepdim=True) + 1e-12).sqrt()
         displacement = displacement / (1.0 + (size / self.config.largest_displacement) ** 4) ** 0.25
         assert isinstance(code, AnchoredCode)
@@ -291,33 +317,42 @@ class AnchoredMoEDSR(SurfaceModel):
     def latent_path(
         self, n_frames: int, generator: torch.Generator
     ) -> Float[Tensor, "frames latent"]:
-        """Stationary autoregressive path of N(0, 1) codes that changes smoothly.
+        """Stationary path of N(0, 1) codes: one part stays, the other changes smoothly.
 
-        Second order, with equal roots ρ = exp(−2/memory), so that the movie has a velocity; the
-        first 200 steps are dropped, and the path is scaled to unit variance.
+        The changing part is autoregressive of second order, with equal roots ρ = exp(−2/memory),
+        so that the movie has a velocity; its first 200 steps are dropped.
         """
         rho = math.exp(-2.0 / self.config.memory)
+        stays = torch.randn(self.latent_size, generator=generator)
         noise = torch.randn(n_frames + 200, self.latent_size, generator=generator)
         path = [noise[0], noise[1]]
         for step in noise[2:]:
             path.append(2 * rho * path[-1] - rho**2 * path[-2] + step)
         variance = (1 + rho**2) / (1 - rho**2) ** 3
-        return torch.stack(path[200:]) / math.sqrt(variance)
+        changes = torch.stack(path[200:]) / math.sqrt(variance)
+        kept = self.config.kept_share
+        return math.sqrt(kept) * stays + math.sqrt(1.0 - kept) * changes
 
     def expert_shares(
         self, code: ProteinCode, x: Float[Tensor, "n 3"]
     ) -> Float[Tensor, "n experts"]:
         """Share of each expert in the size of offset and amplitude at points of Ω."""
-        inputs = self._expert_inputs(code, x, surface_distance(code.protein, x))
+        assert isinstance(code, AnchoredCode)
+        local = self.local(x * code.protein.scale, code.protein, code.surroundings)
+        start = surface_distance(code.protein, x)
+        inputs = self._expert_inputs(code, x, start, local.scalars)
         shares = torch.zeros(len(x), self.config.n_experts, device=x.device)
         for i in torch.nonzero(code.gate).flatten().tolist():
             shares[:, i] = code.gate[i] * self.experts[i](inputs).norm(dim=1)
         return shares / shares.sum(dim=1, keepdim=True).clamp_min(1e-12)
 
     def _expert_inputs(
-        self, code: ProteinCode, x: Float[Tensor, "n 3"], start: Float[Tensor, " n"]
+        self,
+        code: ProteinCode,
+        x: Float[Tensor, "n 3"],
+        start: Float[Tensor, " n"],
+        local: Float[Tensor, "n features"],
     ) -> Float[Tensor, "n inputs"]:
-        assert isinstance(code, AnchoredCode)
         here = x * code.protein.scale
         distance = torch.exp(-(start[:, None] - self.start_centers).square())
         return torch.cat(
@@ -325,7 +360,7 @@ class AnchoredMoEDSR(SurfaceModel):
                 self.encoding(here / 20.0),
                 code.descriptor.expand(len(x), -1),
                 interpolate(code.point_features, code.protein.points, here),
-                self.local(here, code.protein, code.surroundings),
+                local,
                 distance,
                 torch.tanh(start[:, None] / 3.0),
             ],
