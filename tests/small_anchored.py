@@ -15,7 +15,6 @@ SMALL = AnchoredConfig(
     width=16,
     depth=2,
     local_channels=8,
-    directions=2,
     neighbours=8,
     phi_z=16,
 )

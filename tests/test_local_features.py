@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from equivariance import assert_invariant, random_rotation
+from equivariance import assert_invariant
 from synthetic_chain import ATOMS, posed_chain, stir
 
 from moedsr_core.models.elastic_network import network_fluctuation
@@ -33,7 +33,7 @@ def protein():
 @pytest.fixture(scope="module")
 def encoder():
     torch.manual_seed(0)
-    return stir(LocalEncoder(8, 3, NEIGHBOURS, REACH)).eval()
+    return stir(LocalEncoder(8, NEIGHBOURS, REACH)).eval()
 
 
 def around(protein, n=50, seed=0, dtype=torch.float32):
@@ -102,34 +102,10 @@ def test_atom_features_ignore_rigid_motion(protein, encoder):
 
 def test_features_of_points_ignore_rigid_motion_of_the_whole(protein, encoder):
     def at_surface(moved):
-        return encoder(moved.points, moved, encoder.surroundings(moved)).scalars
+        return encoder(moved.points, moved, encoder.surroundings(moved))
 
     with torch.no_grad():
         assert_invariant(at_surface, protein, 1e-4)
-
-
-def test_directions_turn_with_the_whole(protein, encoder):
-    rotation = random_rotation(torch.Generator().manual_seed(5))
-    names = ("points", "normals", "residue_positions", "atom_positions")
-    turned = replace(protein, **{name: getattr(protein, name) @ rotation.T for name in names})
-    x = around(protein)
-    with torch.no_grad():
-        here = encoder(x, protein, encoder.surroundings(protein)).vectors
-        there = encoder(x @ rotation.T, turned, encoder.surroundings(turned)).vectors
-    assert here.shape == (len(x), 6, 3)
-    assert here.norm(dim=2).amax(dim=0).min() > 0.05
-    torch.testing.assert_close(there, here @ rotation.T, atol=1e-4, rtol=1e-3)
-
-
-def test_directions_do_not_move_with_the_whole(protein, encoder):
-    shift = torch.tensor([3.0, -2.0, 5.0])
-    names = ("points", "residue_positions", "atom_positions")
-    moved = replace(protein, **{name: getattr(protein, name) + shift for name in names})
-    x = around(protein)
-    with torch.no_grad():
-        here = encoder(x, protein, encoder.surroundings(protein)).vectors
-        there = encoder(x + shift, moved, encoder.surroundings(moved)).vectors
-    torch.testing.assert_close(there, here, atol=1e-4, rtol=1e-3)
 
 
 def test_the_motion_check_fails_on_features_that_see_directions(protein, encoder):
@@ -155,13 +131,8 @@ def test_order_of_atoms_changes_nothing(protein, encoder):
         atoms, mixed = encoder.surroundings(protein), encoder.surroundings(other)
         torch.testing.assert_close(mixed.atoms, atoms.atoms[order], atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(
-            encoder(x, other, mixed).scalars, encoder(x, protein, atoms).scalars,
-            atol=1e-5, rtol=1e-4,
-        )  # fmt: skip
-        torch.testing.assert_close(
-            encoder(x, other, mixed).vectors, encoder(x, protein, atoms).vectors,
-            atol=1e-5, rtol=1e-4,
-        )  # fmt: skip
+            encoder(x, other, mixed), encoder(x, protein, atoms), atol=1e-5, rtol=1e-4
+        )
 
 
 def test_remembered_neighbourhoods_belong_to_their_protein(protein, encoder):
@@ -231,33 +202,29 @@ def test_side_chain_middles_are_centroids_and_fall_back_to_the_backbone(protein)
 
 def test_residues_beyond_their_reach_say_nothing(protein):
     torch.manual_seed(0)
-    gather, features = ResidueGather(4, 2, 6), torch.randn(len(protein.residue_positions), 4)
+    gather, features = ResidueGather(4, 6), torch.randn(len(protein.residue_positions), 4)
     x = around(protein, 6)
     with torch.no_grad():
         residues = (protein.residue_positions, side_chain_middles(protein), features)
-        near, far = gather(x, *residues), gather(x + 200.0, *residues)
-    assert near.scalars.abs().min() > 0
-    assert (far.scalars == 0).all()
-    assert near.vectors.norm(dim=2).min() > 0
-    assert (far.vectors == 0).all()
+        assert gather(x, *residues).abs().min() > 0
+        assert (gather(x + 200.0, *residues) == 0).all()
 
 
 def test_features_have_the_derivative_of_finite_differences(protein):
     torch.manual_seed(0)
     double = in_double(protein)
-    encoder = stir(LocalEncoder(8, 3, NEIGHBOURS, REACH)).double()
+    encoder = stir(LocalEncoder(8, NEIGHBOURS, REACH)).double()
     with torch.no_grad():
         atoms = encoder.surroundings(double)
     x = around(protein, 6, dtype=torch.float64).requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: encoder(x, double, atoms).scalars, x, atol=1e-6)
-    assert torch.autograd.gradcheck(lambda x: encoder(x, double, atoms).vectors, x, atol=1e-6)
+    assert torch.autograd.gradcheck(lambda x: encoder(x, double, atoms), x, atol=1e-6)
 
 
 @pytest.mark.parametrize("at", ["atom", "residue", "cutoff"])
 def test_second_derivatives_are_finite_at_special_points(protein, at):
     torch.manual_seed(0)
     double = in_double(protein)
-    encoder = stir(LocalEncoder(8, 3, NEIGHBOURS, REACH)).double()
+    encoder = stir(LocalEncoder(8, NEIGHBOURS, REACH)).double()
     outermost = double.atom_positions[:, 0].argmax()
     x = {
         "atom": double.atom_positions[:3],
@@ -265,9 +232,7 @@ def test_second_derivatives_are_finite_at_special_points(protein, at):
         "cutoff": double.atom_positions[outermost][None] + torch.tensor([[REACH, 0.0, 0.0]]),
     }[at].clone().requires_grad_()  # fmt: skip
     atoms = encoder.surroundings(double)
-    found = encoder(x, double, atoms)
-    total = found.scalars.sum() + found.vectors.square().sum()
-    (slope,) = torch.autograd.grad(total, x, create_graph=True)
+    (slope,) = torch.autograd.grad(encoder(x, double, atoms).sum(), x, create_graph=True)
     (curvature,) = torch.autograd.grad(slope.square().sum(), x)
     assert torch.isfinite(slope).all()
     assert torch.isfinite(curvature).all()
@@ -278,10 +243,8 @@ def test_tiny_molecules_have_features(n_residues, encoder):
     protein = posed_chain(n_residues=n_residues)
     with torch.no_grad():
         values = encoder(around(protein, 4), protein, encoder.surroundings(protein))
-    assert values.scalars.shape == (4, 16)
-    assert values.vectors.shape == (4, 6, 3)
-    assert torch.isfinite(values.scalars).all()
-    assert torch.isfinite(values.vectors).all()
+    assert values.shape == (4, 16)
+    assert torch.isfinite(values).all()
 
 
 def test_a_single_atom_has_features(protein, encoder):
@@ -295,6 +258,4 @@ def test_a_single_atom_has_features(protein, encoder):
         atom_residues=protein.atom_residues[1:2],
     )
     with torch.no_grad():
-        values = encoder(around(alone, 4), alone, encoder.surroundings(alone))
-    assert torch.isfinite(values.scalars).all()
-    assert torch.isfinite(values.vectors).all()
+        assert torch.isfinite(encoder(around(alone, 4), alone, encoder.surroundings(alone))).all()

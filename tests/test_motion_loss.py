@@ -78,7 +78,6 @@ def of_amplitude(prepared, amplitude):
     return {
         **prepared,
         "offset": torch.zeros_like(prepared["offset"]),
-        "drift": torch.zeros_like(prepared["drift"]),
         "amplitude": torch.full_like(prepared["amplitude"], amplitude),
     }
 
@@ -125,12 +124,12 @@ def test_points_at_the_surface_count_most(model, code, prepared):
 
 def test_offset_and_amplitude_get_finite_gradients(model, code, prepared):
     rows = {name: values.clone() for name, values in prepared.items()}
-    for name in ("offset", "amplitude", "drift"):
+    for name in ("offset", "amplitude"):
         rows[name].requires_grad_()
     moves = prepared["start"] + torch.randn(6, 200, generator=torch.Generator().manual_seed(1))
     terms = loss(model, code, rows, moves, torch.linspace(-1, 1, 6))
     terms["score"].backward()
-    for name in ("offset", "amplitude", "drift"):
+    for name in ("offset", "amplitude"):
         assert torch.isfinite(rows[name].grad).all()
         assert rows[name].grad.abs().sum() > 0
     assert not terms["skill"].requires_grad

@@ -2,18 +2,16 @@
 
 The input's own surface is known exactly, so f(x, t) starts from its signed distance s₀:
 
-    f(x, t) = s₀(x − w(t) u(x, t, z)) + w(t) o(x, t),     w(-1) = 0
-    u(x, t, z) = d(x, t) + A(x, t) ξ(x, z)                    displacement
+    f(x, t) = s₀(x − w(t) A(x, t) ξ(x, z)) + w(t) o(x, t),     w(-1) = 0
+    o(x, t) = Σ_j a_j(t) Σ_i G_i(P₀) M_ij(x)                  offset
+    A(x, t) = Σ_j a_j(t) softplus(Σ_i G_i(P₀) S_ij(x))        amplitude of the motion there
 
-with three time-dependent fields that the experts give: drift d, the displacement that is to be
-expected, as a sum of directions to nearby atoms and along side chains; amplitude A of the motion
-about it; and offset o, for what no displacement explains. Each is Σ_j a_j(t) Σ_i G_i(P₀) E_ij(x)
-with the gate G of MoE-DSR's router, experts E: MLPs of Ψ(x), the router's descriptor h_p and point
-features h(x), local features and s₀(x), and a_j(t) a fixed partition of unity. Time is separable,
-so the network runs once per point however many frames follow. ξ(x, z) is a divergence-free random
-displacement of unit variance along each axis whose neighbouring points move together; its
-coefficients z are the code of a motion. Side chains move as they are, where a change of the
-signed distance alone would erode them.
+with the gate G and descriptor h_p of MoE-DSR's router, experts M, S: MLPs of Ψ(x), h_p, the
+router's point features h(x), local features and s₀(x), and a_j(t) a fixed partition of unity.
+Time is separable, so the network runs once per point however many frames follow. ξ(x, z) is a
+divergence-free random displacement of unit variance along each axis whose neighbouring points
+move together; its coefficients z are the code of a motion. Side chains move as they are, where a
+change of the signed distance alone would erode them.
 
 Departures from the paper, and why. Experts see Ψ with φ_SH = 1, the distance from the centre,
 so the model turns with the molecule exactly; larger encodings remain a choice. The targets are
@@ -70,8 +68,6 @@ class AnchoredConfig:
     """Share of an expert's inputs that is left out of each training step."""
     local_channels: int = 48
     """Features gathered from the atoms around a point."""
-    directions: int = 8
-    """Directions gathered from them, and as many from side chains."""
     neighbours: int = 16
     """Atoms around a point."""
     reach: float = 8.0
@@ -106,15 +102,7 @@ class AnchoredConfig:
 
     def __post_init__(self) -> None:
         """Refuse sizes that make no network."""
-        for name in (
-            "width",
-            "depth",
-            "local_channels",
-            "directions",
-            "neighbours",
-            "phi_z",
-            "n_experts",
-        ):
+        for name in ("width", "depth", "local_channels", "neighbours", "phi_z", "n_experts"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in (
@@ -170,18 +158,14 @@ class AnchoredMoEDSR(SurfaceModel):
         self.router = Router(config.router)
         self.gate = Gate(config.router.phi_p, config.n_experts, config.n_selected)
         self.encoding = SphericalEncoding(config.phi_sh)
-        self.local = LocalEncoder(
-            config.local_channels, config.directions, config.neighbours, config.reach
-        )
+        self.local = LocalEncoder(config.local_channels, config.neighbours, config.reach)
         self.point_features = nn.Linear(self.router.channels, 16)
         inputs = (
             config.phi_sh + config.router.phi_p + 16 + 2 * config.local_channels
             + len(_START_CENTERS) + 1
         )  # fmt: skip
         self.experts = nn.ModuleList(
-            _expert(
-                inputs, config.width, config.depth, (2 + 2 * config.directions) * config.time_modes
-            )
+            _expert(inputs, config.width, config.depth, 2 * config.time_modes)
             for _ in range(config.n_experts)
         )
         self.displacement = RandomDisplacement(config.phi_z, config.motion_length)
@@ -217,20 +201,17 @@ class AnchoredMoEDSR(SurfaceModel):
         """
         assert isinstance(code, AnchoredCode)
         start = surface_distance(code.protein, x) if start is None else start
-        modes, size = self.config.time_modes, (2 + 2 * self.config.directions)
-        mixed = torch.zeros(len(x), size * modes, device=x.device)
+        mixed = torch.zeros(len(x), 2 * self.config.time_modes, device=x.device)
         here = x * code.protein.scale
-        local = self.local(here, code.protein, code.surroundings)
-        inputs = self._expert_inputs(code, x, start, local.scalars)
+        inputs = self._expert_inputs(code, x, start)
         inputs = nn.functional.dropout(inputs, self.config.dropout, self.training)
         for i in torch.nonzero(code.gate).flatten().tolist():
             mixed = mixed + code.gate[i] * self.experts[i](inputs)
-        mixed = mixed.unflatten(1, (size, modes))
+        offset, amplitude = mixed.chunk(2, dim=1)
         return {
             "start": start,
-            "offset": mixed[:, 0],
-            "amplitude": nn.functional.softplus(mixed[:, 1] - 1.0),
-            "drift": torch.einsum("nvm,nvc->nmc", mixed[:, 2:], local.vectors),
+            "offset": offset,
+            "amplitude": nn.functional.softplus(amplitude - 1.0),
             "position": here,
             "looked_up": code.lattice.sample(here),
             "waves": self.displacement.waves(here),
@@ -285,8 +266,7 @@ class AnchoredMoEDSR(SurfaceModel):
         """s₀ at the displaced points, plus the offset [Å]; exactly s₀ where nothing has risen."""
         offset = rise * (prepared["offset"] * share).sum(dim=-1)
         amplitude = rise * (prepared["amplitude"] * share).sum(dim=-1)
-        drift = rise[..., None] * (prepared["drift"] * share[..., None]).sum(dim=-2)
-        displacement = drift + amplitude[..., None] * drawn
+        displacement = amplitude[..., None] * drawn
         size = (displacement.square().sum(dim=-1, keepdim=True) + 1e-12).sqrt()
         displacement = displacement / (1.0 + (size / self.config.largest_displacement) ** 4) ** 0.25
         assert isinstance(code, AnchoredCode)
@@ -337,22 +317,16 @@ class AnchoredMoEDSR(SurfaceModel):
         self, code: ProteinCode, x: Float[Tensor, "n 3"]
     ) -> Float[Tensor, "n experts"]:
         """Share of each expert in the size of offset and amplitude at points of Ω."""
-        assert isinstance(code, AnchoredCode)
-        local = self.local(x * code.protein.scale, code.protein, code.surroundings)
-        start = surface_distance(code.protein, x)
-        inputs = self._expert_inputs(code, x, start, local.scalars)
+        inputs = self._expert_inputs(code, x, surface_distance(code.protein, x))
         shares = torch.zeros(len(x), self.config.n_experts, device=x.device)
         for i in torch.nonzero(code.gate).flatten().tolist():
             shares[:, i] = code.gate[i] * self.experts[i](inputs).norm(dim=1)
         return shares / shares.sum(dim=1, keepdim=True).clamp_min(1e-12)
 
     def _expert_inputs(
-        self,
-        code: ProteinCode,
-        x: Float[Tensor, "n 3"],
-        start: Float[Tensor, " n"],
-        local: Float[Tensor, "n features"],
+        self, code: ProteinCode, x: Float[Tensor, "n 3"], start: Float[Tensor, " n"]
     ) -> Float[Tensor, "n inputs"]:
+        assert isinstance(code, AnchoredCode)
         here = x * code.protein.scale
         distance = torch.exp(-(start[:, None] - self.start_centers).square())
         return torch.cat(
@@ -360,7 +334,7 @@ class AnchoredMoEDSR(SurfaceModel):
                 self.encoding(here / 20.0),
                 code.descriptor.expand(len(x), -1),
                 interpolate(code.point_features, code.protein.points, here),
-                local,
+                self.local(here, code.protein, code.surroundings),
                 distance,
                 torch.tanh(start[:, None] / 3.0),
             ],

@@ -24,8 +24,6 @@ _DEPTHS = 8
 _RESIDUE_CENTERS = tuple(0.8 * k for k in range(1, 17))
 _RESIDUE_REACH = 14.0
 """How far a point looks for side chains [Å]."""
-_SIDE_CHAIN = 3.0
-"""Typical distance from a Cα to the middle of its side chain [Å]."""
 _CONTACT_RADII = (5.0, 8.0, 12.0)
 """Radii within which each atom's neighbours are counted [Å]."""
 _CONTACT_MEANS, _CONTACT_SPREADS = (2.9, 3.9, 4.9), (0.35, 0.45, 0.5)
@@ -84,31 +82,16 @@ class Surroundings:
 
 
 @dataclass(frozen=True)
-class LocalFeatures:
-    """What the surroundings of points say about them.
-
-    Attributes:
-        scalars: Features that stay the same when the molecule turns.
-        vectors: Directions that turn with it.
-    """
-
-    scalars: Float[Tensor, "n features"]
-    vectors: Float[Tensor, "n channels 3"]
-
-
-@dataclass(frozen=True)
 class Neighbourhood:
     """Atoms around points.
 
     Attributes:
         index: The atoms, nearest first.
-        offsets: From the point to each atom [Å].
         basis: Gaussians in the gap between the point and each atom's van der Waals sphere.
         envelope: Smooth weight that ends at the first atom left out, or at the reach.
     """
 
     index: Int[Tensor, "n k"]
-    offsets: Float[Tensor, "n k 3"]
     basis: Float[Tensor, "n k 20"]
     envelope: Float[Tensor, "n k"]
 
@@ -123,8 +106,7 @@ def neighbourhood(
     positions = protein.atom_positions
     k = min(neighbours, max(len(positions) - 1, 1))
     index = nearest_atoms(x, positions, min(k + 1, len(positions)))
-    offsets = positions[index] - x[:, None]
-    distance = _length(offsets)
+    distance = _distances(x, positions[index])
     end = torch.full_like(distance[:, :1], reach)
     if distance.shape[1] > k:
         end = torch.minimum(end, distance[:, k:])
@@ -132,7 +114,7 @@ def neighbourhood(
     gap = distance - protein.atom_radii[index]
     centers = torch.linspace(-2.0, 6.5, 20, device=x.device)
     basis = torch.exp(-2.0 * (gap[..., None] - centers).square())
-    return Neighbourhood(index, offsets[:, :k], basis, cutoff_envelope(distance / end))
+    return Neighbourhood(index, basis, cutoff_envelope(distance / end))
 
 
 class ContinuousFilter(nn.Module):
@@ -153,40 +135,18 @@ class ContinuousFilter(nn.Module):
         return (features[around.index] * weight).sum(dim=1)
 
 
-class DirectionFilter(nn.Module):
-    """Sum of the directions to neighbours, each by a learned function of its kind and distance.
-
-    The vector messages of Schütt et al. 2021 (doi:10.48550/arXiv.2102.03150, Eq. 8), one round.
-    """
-
-    def __init__(self, channels: int, vectors: int) -> None:
-        super().__init__()
-        self.features = nn.Linear(channels, vectors)
-        self.filter = nn.Linear(20, vectors)
-
-    def forward(
-        self, around: Neighbourhood, features: Float[Tensor, "atoms channels"]
-    ) -> Float[Tensor, "n vectors 3"]:
-        """Gather directions at points."""
-        weight = self.filter(around.basis) * around.envelope[..., None]
-        weight = weight * self.features(features)[around.index]
-        direction = around.offsets / (1.0 + _length(around.offsets)[..., None])
-        return torch.einsum("nkv,nkc->nvc", weight, direction)
-
-
 class ResidueGather(nn.Module):
     """What the residues near a point could do there, whose side chains may reach or leave it.
 
     Each residue counts by its kind, its surroundings, and the distances of the point to its Cα
-    and to the middle of its side chain. Its direction is that of its side chain.
+    and to the middle of its side chain.
     """
 
     centers: Tensor
 
-    def __init__(self, channels: int, vectors: int, neighbours: int) -> None:
+    def __init__(self, channels: int, neighbours: int) -> None:
         super().__init__()
         self.neighbours = neighbours
-        self.directions = nn.Linear(channels, vectors, bias=False)
         self.filter = _mlp(2 * len(_RESIDUE_CENTERS), channels, channels)
         self.register_buffer("centers", torch.tensor(_RESIDUE_CENTERS))
 
@@ -196,7 +156,7 @@ class ResidueGather(nn.Module):
         anchors: Float[Tensor, "residues 3"],
         tips: Float[Tensor, "residues 3"],
         features: Float[Tensor, "residues channels"],
-    ) -> LocalFeatures:
+    ) -> Float[Tensor, "n channels"]:
         """Gather residues' features at points of the canonical pose [Å].
 
         Args:
@@ -207,20 +167,17 @@ class ResidueGather(nn.Module):
         """
         k = min(self.neighbours, len(anchors))
         index = nearest_atoms(x, tips, min(k + 1, len(anchors)))
-        to_tip = _length(x[:, None] - tips[index])
+        to_tip = _distances(x, tips[index])
         end = torch.full_like(to_tip[:, :1], _RESIDUE_REACH)
         if to_tip.shape[1] > k:
             end = torch.minimum(end, to_tip[:, k:])
         index, to_tip = index[:, :k], to_tip[:, :k]
         basis = [
             torch.exp(-0.5 * (distance[..., None] - self.centers).square())
-            for distance in (_length(x[:, None] - anchors[index]), to_tip)
+            for distance in (_distances(x, anchors[index]), to_tip)
         ]
         fade = cutoff_envelope(to_tip / end)[..., None]
-        said = features[index] * self.filter(torch.cat(basis, dim=-1)) * fade
-        along = (tips - anchors)[index] / _SIDE_CHAIN
-        vectors = torch.einsum("nkv,nkc->nvc", self.directions(said), along)
-        return LocalFeatures(said.sum(dim=1), vectors)
+        return (features[index] * self.filter(torch.cat(basis, dim=-1)) * fade).sum(dim=1)
 
 
 def side_chain_middles(protein: ProteinInput) -> Float[Tensor, "residues 3"]:
@@ -240,7 +197,7 @@ class LocalEncoder(nn.Module):
     are gathered at the point, together with the means over the residues near it.
     """
 
-    def __init__(self, channels: int, vectors: int, neighbours: int, reach: float) -> None:
+    def __init__(self, channels: int, neighbours: int, reach: float) -> None:
         super().__init__()
         self.neighbours, self.reach = neighbours, reach
         self.residue = nn.Embedding(len(RESIDUE_KINDS), 16)
@@ -248,8 +205,7 @@ class LocalEncoder(nn.Module):
         self.rounds = nn.ModuleList(ContinuousFilter(channels) for _ in range(2))
         self.updates = nn.ModuleList(_mlp(channels, channels, channels) for _ in range(2))
         self.gather = ContinuousFilter(channels)
-        self.directions = DirectionFilter(channels, vectors)
-        self.residues = ResidueGather(channels, vectors, neighbours)
+        self.residues = ResidueGather(channels, neighbours)
         self._known: WeakKeyDictionary[ProteinInput, tuple[Tensor, Neighbourhood]]
         self._known = WeakKeyDictionary()
 
@@ -271,21 +227,16 @@ class LocalEncoder(nn.Module):
 
     def forward(
         self, x: Float[Tensor, "n 3"], protein: ProteinInput, given: Surroundings
-    ) -> LocalFeatures:
-        """Features and directions at points of the canonical pose [Å].
-
-        Twice as many as the atoms have, and as were asked for: from atoms, then from residues.
-        """
+    ) -> Float[Tensor, "n features"]:
+        """Features at points of the canonical pose [Å], twice as many as the atoms have."""
         around = neighbourhood(x, protein, self.neighbours, self.reach)
         residues = self.residues(x, protein.residue_positions, given.tips, given.residues)
-        scalars = torch.cat([self.gather(around, given.atoms), residues.scalars], dim=1)
-        directions = self.directions(around, given.atoms)
-        return LocalFeatures(scalars, torch.cat([directions, residues.vectors], dim=1))
+        return torch.cat([self.gather(around, given.atoms), residues], dim=1)
 
 
-def _length(offsets: Float[Tensor, "n k 3"]) -> Float[Tensor, "n k"]:
-    """Lengths [Å] with finite derivatives where points coincide."""
-    return (offsets.square().sum(dim=-1) + 1e-8).sqrt()
+def _distances(x: Float[Tensor, "n 3"], others: Float[Tensor, "n k 3"]) -> Float[Tensor, "n k"]:
+    """Distances [Å] with finite derivatives where points coincide."""
+    return ((x[:, None] - others).square().sum(dim=-1) + 1e-8).sqrt()
 
 
 def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
