@@ -78,9 +78,9 @@ class AnchoredConfig:
     """Model time in which the surface leaves its start: w(t) = 1 − exp(−(1 + t)/rise)."""
     phi_z: int = 128
     """Coefficients of the random displacement; a multiple of four."""
-    motion_length: float = 3.0
-    """Distance over which neighbouring points move together [Å]. Surfaces displaced by 1 to 1.5 Å
-    with it have correlations of 0.77-0.79, 0.46-0.53 and 0.16-0.25 between points 1.25, 2.25 and
+    motion_length: float = 3.5
+    """Distance over which neighbouring points move together [Å]. Surfaces displaced by 0.5 to 1 Å
+    with it have correlations of 0.74-0.80, 0.43-0.52 and 0.14-0.21 between points 1.25, 2.25 and
     3.5 Å apart; in the training trajectories they are 0.71-0.80, 0.38-0.53 and 0.10-0.24."""
     largest_displacement: float = 3.0
     """No point is displaced further [Å]."""
