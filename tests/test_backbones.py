@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+import runpy
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from equivariance import assert_invariant, motions, moved, synthetic_protein
+from equivariance import assert_invariant, motions, moved, random_rotation, synthetic_protein
 from moving_protein import growing, helix
-from synthetic_chain import posed_chain, stir
+from synthetic_chain import chain, posed_chain, stir
 
 from moedsr_core.errors import InputError
 from moedsr_core.frame import TimeMap
 from moedsr_core.models.config import config_from_dict, config_to_dict
 from moedsr_core.models.experts.implicit import ImplicitConfig
+from moedsr_core.models.inputs import protein_input
 from moedsr_core.models.moedsr import ExpertConfig, MoEDSR, MoEDSRConfig
 from moedsr_core.models.registry import load_model, save_model
 from moedsr_core.models.router.backbones import dmasif, pyramid
@@ -127,6 +130,20 @@ def test_dmasif_tells_a_molecule_from_its_mirror_image(protein):
     assert change_under("reflection", make_router("dmasif"), protein) > 1e-3
 
 
+@pytest.mark.parametrize("name", ["qmpnn", *NAMES])
+def test_the_canonical_pose_makes_every_backbone_ignore_how_a_molecule_lies(name):
+    torch.set_default_dtype(torch.float32)
+    atoms, other = chain(6), chain(6, seed=1)
+    turn = random_rotation(torch.Generator().manual_seed(3), torch.float64).numpy()
+    turned = atoms.with_coords(atoms.coords @ turn.T + np.array([5.0, -20.0, 8.0]))
+    router = make_router(name)
+    with torch.no_grad():
+        here, there, elsewhere = (
+            router(protein_input(s, n_points=60)[0])[1] for s in (atoms, turned, other)
+        )
+    assert (there - here).abs().max() < 0.05 * (elsewhere - here).abs().max()  # measured: 0
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_proteins_are_told_apart_by_chemistry_and_by_shape(name, protein):
     router = make_router(name)
@@ -232,6 +249,18 @@ def test_weights_without_a_named_backbone_are_the_qmpnns():
     router = Router(config_from_dict(RouterConfig, data))
     assert {key.split(".")[0] for key in router.state_dict()} == {"geoan", "qmpnn", "readout"}
     assert load_model().model.config.router.backbone == "qmpnn"
+
+
+def test_the_benchmark_finds_sizes_times_and_symmetries():
+    torch.set_default_dtype(torch.float32)
+    path = Path(__file__).resolve().parents[1] / "benchmarks" / "backbones.py"
+    found = runpy.run_path(str(path))["measure"](60, 20, 2, SMALL)
+    assert list(found) == ["qmpnn", *NAMES]
+    for name, m in found.items():
+        assert m.parameters > 100 and len(m.forward) == len(m.training) == 2
+        assert 0 < min(m.forward) and 0 < min(m.training)
+        assert (m.changes["rotation"] < 0.01) == (name in ("qmpnn", "dmasif"))
+        assert (m.changes["reflection"] < 0.01) == (name == "qmpnn")
 
 
 # One by one

@@ -75,7 +75,7 @@ class RouterConfig:
 
 
 class Router(nn.Module):
-    """Invariant features of a protein and of its surface points.
+    """Features of a protein and of its surface points.
 
     Neither moves with the molecule or depends on the order of its points. With the Q-MPNN neither
     turns with it, and being built from features of natural parity, neither tells a molecule from
@@ -88,7 +88,7 @@ class Router(nn.Module):
         self.geoan = GeoAN(config.phi_s, config.phi_r, config.zeta)
         self.add_module(config.backbone, make_backbone(config))
         self.channels = config.phi_s * (config.l_max + 1)
-        """Invariant features of each surface point."""
+        """Features of each surface point."""
         self.readout = nn.Sequential(
             nn.Linear(self.channels, self.channels),
             nn.SiLU(),
