@@ -1,8 +1,10 @@
-"""The implicit network: an MLP that starts as the signed distance to a sphere."""
+"""The implicit network: an MLP that starts as the signed distance to a sphere, or any start."""
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -79,6 +81,35 @@ class ImplicitMLP(nn.Module):
             if layer < last:
                 hidden = self.activation(hidden)
         return hidden.squeeze(-1)
+
+
+class NaiveMLP(nn.Module):
+    """The same layers without skip connection and without a geometric start.
+
+    An ablation: MoE-DSR calls its experts a "naive MLP" before Ψ. Built like
+    :class:`ImplicitMLP`; ``config.radius`` and ``config.start``, and the point's columns, make no
+    difference to it.
+    """
+
+    def __init__(self, config: ImplicitConfig, size: int, point_columns: slice) -> None:
+        super().__init__()
+        widths = [size] + [config.width] * config.layers + [1]
+        self.linears = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
+        self.activation = nn.Softplus(beta=config.beta)
+
+    def forward(self, inputs: Float[Tensor, "n size"]) -> Float[Tensor, " n"]:
+        """Signed distance [units of Ω] of every row."""
+        hidden = inputs
+        for linear in list(self.linears)[:-1]:
+            hidden = self.activation(linear(hidden))
+        return self.linears[-1](hidden).squeeze(-1)
+
+
+EXPERTS: dict[str, Callable[[ImplicitConfig, int, slice], nn.Module]] = {
+    "implicit": ImplicitMLP,
+    "naive": NaiveMLP,
+}
+"""Kinds of expert by name."""
 
 
 @torch.no_grad()

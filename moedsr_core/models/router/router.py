@@ -1,14 +1,18 @@
-"""From the input structure to its descriptor: GeoAN, Q-MPNN, pooling."""
+"""From the input structure to its descriptor: GeoAN, Q-MPNN or another backbone, pooling."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from moedsr_core.choices import check_choice
 from moedsr_core.errors import InputError
 from moedsr_core.models.base import ProteinInput
+from moedsr_core.models.router.backbones.choice import BACKBONES
+from moedsr_core.models.router.backbones.pyramid import BackboneSizes
 from moedsr_core.models.router.geoan import GeoAN
 from moedsr_core.models.router.qmpnn import QMPNN
 from moedsr_core.models.router.surface_graph import (
@@ -17,6 +21,9 @@ from moedsr_core.models.router.surface_graph import (
     smoothed_normals,
     surface_graph,
 )
+
+QMPNN_NAME = "qmpnn"
+"""The paper's own backbone among the names of ``RouterConfig.backbone``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +55,11 @@ class RouterConfig:
     number at which a window of 9 Å holds some 30 points of a 150-residue protein."""
     max_neighbours: int = 32
     """Most neighbours of a point; ours, for a window over a dense cloud holds thousands."""
+    backbone: str = QMPNN_NAME
+    """What stands between the chemical features and the pooling: ``qmpnn``, or for the paper's
+    Table 4 ``pointnet2``, ``pointcnn``, ``pointwisecnn``, ``pointtransformer``, ``pointmlp`` or
+    ``dmasif``. The paper says "PointCNN", which is Li et al. 2018 (``pointcnn``), and cites Hua et
+    al. 2018, which is another network (``pointwisecnn``)."""
 
     def __post_init__(self) -> None:
         """Refuse sizes that make no network."""
@@ -59,25 +71,24 @@ class RouterConfig:
                 raise InputError(f"router.{name} must be positive, got {getattr(self, name)}")
         if self.max_points < 2:
             raise InputError(f"router.max_points must be at least 2, got {self.max_points}")
+        check_choice("router.backbone", self.backbone, {QMPNN_NAME: QMPNN, **BACKBONES})
 
 
 class Router(nn.Module):
-    """Invariant features of a protein and of its surface points.
+    """Features of a protein and of its surface points.
 
-    Neither turns with the molecule, moves with it, or depends on the order of its points; being
-    built from features of natural parity, neither tells a molecule from its mirror image.
+    Neither moves with the molecule or depends on the order of its points. With the Q-MPNN neither
+    turns with it, and being built from features of natural parity, neither tells a molecule from
+    its mirror image. For the other backbones see ``docs/backbones.md``.
     """
 
     def __init__(self, config: RouterConfig) -> None:
         super().__init__()
         self.config = config
         self.geoan = GeoAN(config.phi_s, config.phi_r, config.zeta)
-        self.qmpnn = QMPNN(
-            config.phi_s, config.l_max, config.layers, intervals=config.phi_p,
-            gamma=config.gamma, reach=config.rbf_reach, max_neighbours=config.max_neighbours,
-        )  # fmt: skip
-        self.channels = self.qmpnn.channels
-        """Invariant features of each surface point."""
+        self.add_module(config.backbone, make_backbone(config))
+        self.channels = config.phi_s * (config.l_max + 1)
+        """Features of each surface point."""
         self.readout = nn.Sequential(
             nn.Linear(self.channels, self.channels),
             nn.SiLU(),
@@ -98,15 +109,42 @@ class Router(nn.Module):
         points, config = protein.points, self.config
         if len(points) < 2:
             raise InputError(f"the router needs at least two surface points, got {len(points)}")
-        normals = smoothed_normals(points, protein.normals, config.sigma_n)
-        x, n = points, normals
         if len(points) > config.max_points:
             subset = farthest_points(points, config.max_points)
-            x, n = points[subset], normals[subset]
+        else:
+            subset = torch.arange(len(points), device=points.device)
+        x = points[subset]
         chemistry = self.geoan(x, protein.residue_positions, protein.residue_kinds)
-        graph = surface_graph(x, n, config.sigma_d, config.max_neighbours)
-        features = self.qmpnn(chemistry, graph)
+        features = self._propagate(chemistry, protein, subset)
         descriptor = self.readout(features.max(dim=0).values)
         if len(points) > config.max_points:
             features = interpolate(features, x, points)
         return features, descriptor
+
+    def _propagate(
+        self,
+        chemistry: Float[Tensor, "subset phi_s"],
+        protein: ProteinInput,
+        subset: Int[Tensor, " subset"],
+    ) -> Float[Tensor, "subset channels"]:
+        config, backbone = self.config, self.get_submodule(self.config.backbone)
+        x = protein.points[subset]
+        if config.backbone != QMPNN_NAME:
+            return backbone(chemistry, x, protein.normals[subset])
+        normals = smoothed_normals(protein.points, protein.normals, config.sigma_n)[subset]
+        graph = surface_graph(x, normals, config.sigma_d, config.max_neighbours)
+        return backbone(chemistry, graph)
+
+
+def make_backbone(config: RouterConfig) -> nn.Module:
+    """Backbone that a router's configuration names; all give as many features as the Q-MPNN."""
+    if config.backbone == QMPNN_NAME:
+        return QMPNN(
+            config.phi_s, config.l_max, config.layers, intervals=config.phi_p,
+            gamma=config.gamma, reach=config.rbf_reach, max_neighbours=config.max_neighbours,
+        )  # fmt: skip
+    sizes = BackboneSizes(
+        inputs=config.phi_s, outputs=config.phi_s * (config.l_max + 1), layers=config.layers,
+        reach=config.sigma_d, max_neighbours=config.max_neighbours,
+    )  # fmt: skip
+    return BACKBONES[config.backbone](sizes)
