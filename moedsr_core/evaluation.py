@@ -170,7 +170,7 @@ def _compare(
     for ours, theirs in zip(volumes, truths, strict=True):
         rng = np.random.default_rng(seed)
         mesh, truth = mesh_of(ours, measured.grid), mesh_of(theirs, measured.grid)
-        apart = deviation(mesh, truth, rng, samples=4000)
+        apart = deviation(mesh, truth)
         scores = compare(mesh, truth, "paper", rng, samples=20_000, nodes=8)
         rows.append(
             {
