@@ -145,7 +145,7 @@ def _cell(value: float) -> str:
 
 
 def _shown(value: float, style: str) -> str:
-    return format(value, style) if np.isfinite(value) else "–"
+    return format(value, style) if np.isfinite(value) else ""
 
 
 def _with_interval(mean: Interval, style: str) -> str:
