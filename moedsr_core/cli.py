@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from math import isnan
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -177,13 +178,25 @@ Command = (
 )
 
 
+_SHOWN = {
+    "iou": "IoU",
+    "chamfer_A": "Chamfer",
+    "nc_signed": "NC",
+    "gap_closed": "gap",
+    "occupancy_skill": "skill",
+    "mean_displacement_r": "shift r",
+    "surface_rmsf_r": "RMSF r",
+}
+"""Metrics of the table on the screen, and their short names."""
+
+
 def _score_table(result: Evaluation) -> rich.table.Table:
-    metrics = ("iou", "chamfer_A", "nc_signed", "gap_closed", "occupancy_skill", "surface_rmsf_r")
-    table = rich.table.Table("", *metrics, title=f"{result.name}, {len(result.chosen)} frames")
+    table = rich.table.Table("", *_SHOWN.values(), title=f"{result.name}, means over frames")
+    table.columns[0].no_wrap = True
     for name in result.motion:
         known = {**result.frames.get(name, {}), **result.motion[name]}
-        values = (result.mean(name, m) if m in known else float("nan") for m in metrics)
-        table.add_row(name, *(f"{v:.3f}" if v == v else "" for v in values))
+        values = (result.mean(name, m) if m in known else float("nan") for m in _SHOWN)
+        table.add_row(name, *("" if isnan(v) else f"{v:.3f}" for v in values))
     return table
 
 

@@ -109,7 +109,9 @@ class ModelContender:
         if self.model.starts_at_surface:
             return self.truth.moment(values)
         split = self.truth.start.size
-        return Moment(values[:split].reshape(self.truth.start.shape), values[split:])
+        return Moment(
+            values[:split].reshape(self.truth.start.shape), values[split:] - self.truth.offset
+        )
 
     def _points(self) -> Float[np.ndarray, "points 3"]:
         if self.model.starts_at_surface:

@@ -99,8 +99,9 @@ def drawn_motion(
             one = ModelField(model, contender.code, times[k : k + 1], z[None])
             values = one.values(rows, float(t)).astype(np.float64)
             inside += values[: len(band)] < 0
-            total += values[len(band) :]
-            squares += values[len(band) :] ** 2
+            change = values[len(band) :] - truth.offset
+            total += change
+            squares += change**2
         share = inside / draws
         occupancy += share
         noise += share * (1 - share) / (draws - 1)

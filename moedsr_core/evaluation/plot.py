@@ -44,6 +44,9 @@ def _panel(axes, summary: Summary, metric: str) -> None:
         axes.scatter(values, np.full(len(values), row), s=14, alpha=0.5, color="tab:blue")
         reach = np.nan_to_num([[mean.mean - mean.low], [mean.high - mean.mean]])
         axes.errorbar(mean.mean, row, xerr=reach, fmt="s", color="black", capsize=4)
+    if not who:
+        axes.set_axis_off()
+        return
     axes.set_yticks(range(len(who)), who)
     axes.set_ylim(len(who) - 0.5, -0.5)
     axes.set_title(metric)

@@ -35,7 +35,8 @@ class Moment:
     Attributes:
         volume: Signed distance at every node [Å]; far outside of all surfaces, where it is not
             measured, that to the first surface.
-        vertices: Signed distance at the vertices of the first surface [Å].
+        vertices: Change of the signed distance at the vertices of the first surface [Å]; positive
+            where the surface has sunk.
     """
 
     volume: Float[np.ndarray, "i j k"]
@@ -52,6 +53,8 @@ class Truth:
         start: Distance of every node to the first surface.
         frames: Distance of the near nodes, then of the vertices, to each later frame's surface.
         vertices: Of a mesh of the first surface, without what is too small to be shown.
+        offset: Signed distance of each vertex to the first surface [Å]; a mesh's vertices lie a
+            little off it, so that its triangles lie on it.
         residues: Residue of the atom nearest to each vertex.
     """
 
@@ -60,6 +63,7 @@ class Truth:
     start: Float[np.ndarray, "i j k"]
     frames: Float[np.ndarray, "frames points"]
     vertices: Float[np.ndarray, "vertices 3"]
+    offset: Float[np.ndarray, " vertices"]
     residues: Int[np.ndarray, " vertices"]
 
     @property
@@ -81,7 +85,7 @@ class Truth:
         volume = self.start.copy()
         split = len(values) - len(self.vertices)
         volume[self.near] = values[:split]
-        return Moment(volume, values[split:])
+        return Moment(volume, values[split:] - self.offset)
 
     def shown(self, moment: Moment) -> Float[np.ndarray, "i j k"]:
         """Signed distance at every node of what would be shown, true or predicted."""
@@ -130,7 +134,15 @@ def measure_truth(
         frames[k] = SolventExcludedSurface(x, structure.radii).signed_distance(points)
         tell()
     nearest = cKDTree(structure.coords).query(vertices)[1]
-    return Truth(grid, near, start, frames, vertices, structure.residue_index[nearest])
+    return Truth(
+        grid=grid,
+        near=near,
+        start=start,
+        frames=frames,
+        vertices=vertices,
+        offset=first.signed_distance(vertices),
+        residues=structure.residue_index[nearest],
+    )
 
 
 def _near(
