@@ -137,8 +137,9 @@ def test_a_surface_that_a_literal_model_puts_far_away_counts_against_it():
 
     class Stray(GrowingModel):
         def prepare(self, code, x):
-            away = (x * code.protein.scale - code.protein.points.amax(dim=0)).norm(dim=1)
-            return super().prepare(code, x) | {"stray": away - 5.0}
+            corner = code.protein.points.amax(dim=0) + 5.0
+            away = (x * code.protein.scale - corner).norm(dim=1)
+            return super().prepare(code, x) | {"stray": away - 4.0}
 
         def evaluate(self, code, prepared, t, z):
             own = prepared["start"] / code.protein.scale
