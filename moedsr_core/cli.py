@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from math import isnan
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,11 +25,14 @@ from rich.progress import (
 )
 
 import moedsr_core
+from moedsr_core.data.ensemble import load_ensemble
 from moedsr_core.errors import CancelledError, InputError, MoedsrError
-from moedsr_core.files import whole_folder
+from moedsr_core.evaluation import EvaluateOptions, Evaluation, evaluate
+from moedsr_core.evaluation.source import ensemble_files
+from moedsr_core.files import refuse_unwritable, whole_file, whole_folder
 from moedsr_core.mesh_io import mesh_format, write_mesh
-from moedsr_core.models.registry import ModelInfo, available_models
-from moedsr_core.predict import PredictOptions, predict, surface_mesh
+from moedsr_core.models.registry import ModelInfo, available_models, load_model
+from moedsr_core.predict import PredictOptions, choose_device, predict, surface_mesh
 from moedsr_core.structure import polymer_heavy_atoms
 from moedsr_core.structure_io import read_structure
 
@@ -123,11 +127,77 @@ class Models:
         rich.console.Console().print(table)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(EvaluateOptions):
+    """Measure a model on a trajectory, beside the still picture and the best single shape."""
+
+    ensemble: Path | None = None
+    """Folder NAME with NAME.pdb and NAME_R1.xtc, or with top.pdb and traj.xtc."""
+    model: str = "default"
+    """Name of a model, or a folder with weights."""
+    json: Path = Path("evaluation.json")
+    """Where every number is written."""
+    per_frame: Path | None = None
+    """CSV file with a row for every frame of every contender."""
+    topology: Path | None = None
+    """File that names the atoms, where it is not in the folder or has another name."""
+    trajectory: Path | None = None
+    """The frames, likewise."""
+    replicate: int = 1
+    """Which of the runs R1, R2 … of the folder."""
+    spacing_ps: float | None = None
+    """Time between frames [ps], where the trajectory has no usable time stamps."""
+
+    def __post_init__(self) -> None:
+        """Leave values alone while flags are read, so that unknown flags are refused first."""
+
+    def __call__(self) -> None:
+        """Measure and write."""
+        names = (f.name for f in fields(EvaluateOptions))
+        options = EvaluateOptions(**{name: getattr(self, name) for name in names})
+        for path in filter(None, (self.json, self.per_frame)):
+            refuse_unwritable(path)
+        files = ensemble_files(self.ensemble, self.topology, self.trajectory, self.replicate)
+        loaded = load_model(self.model, choose_device(options.device))
+        ensemble = load_ensemble(*files, spacing_ps=self.spacing_ps)
+        with _progress() as tell:
+            result = evaluate(ensemble, loaded, options, tell)
+        if self.per_frame is not None:
+            with whole_file(self.per_frame) as file:
+                file.write(result.per_frame_csv().encode())
+        with whole_file(self.json) as file:
+            file.write(json.dumps(result.to_dict(), indent=1, allow_nan=False).encode())
+        rich.console.Console().print(_score_table(result))
+
+
 Command = (
     Annotated[Predict, tyro.conf.subcommand("predict")]
     | Annotated[Surface, tyro.conf.subcommand("surface")]
+    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Models, tyro.conf.subcommand("models")]
 )
+
+
+_SHOWN = {
+    "iou": "IoU",
+    "chamfer_A": "Chamfer",
+    "nc_signed": "NC",
+    "gap_closed": "gap",
+    "occupancy_skill": "skill",
+    "mean_displacement_r": "shift r",
+    "surface_rmsf_r": "RMSF r",
+}
+"""Metrics of the table on the screen, and their short names."""
+
+
+def _score_table(result: Evaluation) -> rich.table.Table:
+    table = rich.table.Table("", *_SHOWN.values(), title=f"{result.name}, means over frames")
+    table.columns[0].no_wrap = True
+    for name in result.motion:
+        known = {**result.frames.get(name, {}), **result.motion[name]}
+        values = (result.mean(name, m) if m in known else float("nan") for m in _SHOWN)
+        table.add_row(name, *("" if isnan(v) else f"{v:.3f}" for v in values))
+    return table
 
 
 def _describe(info: ModelInfo) -> dict[str, object]:
@@ -157,8 +227,12 @@ def _refuse_foreign(out: Path, overwrite: bool) -> None:
 
 
 @contextmanager
-def _progress(frames: int) -> Iterator[Callable[[str, int], None]]:
-    """A progress bar on a terminal, else a line now and then; both on standard error."""
+def _progress(frames: int = 0) -> Iterator[Callable[..., None]]:
+    """A progress bar on a terminal, else a line now and then; both on standard error.
+
+    What it yields is told the stage, the frames done and, where ``frames`` is not known
+    beforehand, how many there are.
+    """
     console = rich.console.Console(stderr=True)
     if not console.is_terminal:
         yield _PlainProgress(frames)
@@ -173,7 +247,9 @@ def _progress(frames: int) -> Iterator[Callable[[str, int], None]]:
     )
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("starting", total=frames)
-        yield lambda stage, done: bar.update(task, description=stage, completed=done)
+        yield lambda stage, done, total=frames: bar.update(
+            task, description=stage, completed=done, total=total
+        )
 
 
 class _PlainProgress:
@@ -183,8 +259,9 @@ class _PlainProgress:
         self._frames, self._stage = frames, ""
         self._last = self._first = 0.0
 
-    def __call__(self, stage: str, done: int) -> None:
+    def __call__(self, stage: str, done: int, total: int = 0) -> None:
         now = time.monotonic()
+        self._frames = total or self._frames
         if done <= 1:
             self._first = now
         soon = now - self._last < _PLAIN_LINE_S

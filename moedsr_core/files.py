@@ -31,6 +31,23 @@ def whole_file(path: str | Path) -> Iterator[BinaryIO]:
             scratch.unlink(missing_ok=True)
 
 
+def refuse_unwritable(path: str | Path) -> None:
+    """Refuse a file that cannot be written, before the work whose result it is to hold.
+
+    Raises:
+        InputError: If the folder is absent or closed to us, or a folder has the file's name.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"expected a file to write, but {path} is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise InputError(f"could not write {path}: there is no folder {path.parent}; create it")
+    scratch = _scratch_name(path)
+    with writing(path):
+        scratch.touch()
+        scratch.unlink()
+
+
 @contextmanager
 def whole_folder(path: str | Path) -> Iterator[Path]:
     """A scratch folder beside ``path`` that becomes it once all is written.

@@ -18,6 +18,7 @@ from moedsr_core.metrics import (
     deviation,
     field_iou,
     field_occupancy,
+    foot_weights,
     intersection_over_union,
     majority_shape,
     mesh_iou,
@@ -132,17 +133,17 @@ def test_a_hole_in_the_mesh_makes_nothing_outside_or_in_a_cavity_inside():
 
 
 def test_concentric_balls_are_as_far_apart_as_their_radii_differ():
-    rng = np.random.default_rng(0)
     inner, outer = sphere_mesh(1.0, spacing=0.2), sphere_mesh(1.5, spacing=0.2)
-    found = deviation(inner, outer, rng, samples=500)
+    found = deviation(inner, outer)
     sag = 0.02  # depth of the longest edge's chord
     assert found.chamfer == pytest.approx(0.5, abs=sag)
     assert found.hausdorff == pytest.approx(0.5, abs=sag)
+    assert found.chamfer_squared == pytest.approx(2 * 0.5**2, abs=2 * sag)
+    assert found.normal_consistency_signed == pytest.approx(1.0, abs=1e-3)
 
 
 def test_hausdorff_distance_sees_what_the_mean_does_not():
-    rng = np.random.default_rng(0)
-    shifted = deviation(sphere_mesh(1.0), sphere_mesh(1.0, (0.3, 0, 0)), rng, samples=3_000)
+    shifted = deviation(sphere_mesh(1.0), sphere_mesh(1.0, (0.3, 0, 0)))
     assert shifted.hausdorff == pytest.approx(0.3, rel=1e-2)
     assert shifted.chamfer == pytest.approx(0.15, rel=2e-2)  # mean of 0.3 |cos|, to first order
 
@@ -152,14 +153,14 @@ def test_hausdorff_distance_sees_a_part_that_only_one_surface_has(missed):
     """A stray ball whose far side is 4.1 Å away, whether it was missed or invented."""
     one, two = sphere_mesh(1.0), joined(sphere_mesh(1.0), sphere_mesh(0.1, (5.0, 0, 0)))
     pair = (one, two) if missed else (two, one)
-    found = deviation(*pair, np.random.default_rng(0), samples=500)
+    found = deviation(*pair)
     assert found.hausdorff == pytest.approx(4.1, abs=0.01)
     assert found.chamfer < 0.2
 
 
 def test_a_mesh_is_at_no_distance_from_itself():
     mesh = sphere_mesh(1.0)
-    same = deviation(mesh, mesh, np.random.default_rng(0), samples=5_000)
+    same = deviation(mesh, mesh)
     assert same.hausdorff < 1e-6
     scores = compare(mesh, mesh, "dsr_code", np.random.default_rng(0), samples=2_000, nodes=32)
     assert (scores.iou, scores.normal_consistency) == (1.0, pytest.approx(1.0, abs=1e-6))
@@ -232,6 +233,89 @@ def test_closest_points_on_a_mesh_are_the_brute_force_ones():
     distance, face = closest_points(points, stretched)
     np.testing.assert_allclose(distance, table.reshape(150, n).min(axis=1), rtol=1e-12)
     np.testing.assert_allclose(distance, table.reshape(150, n)[np.arange(150), face])
+
+
+def two_balls(distance: float) -> dict[str, float]:
+    """Metrics of unit balls a distance apart, by quadrature over the angle to the axis.
+
+    A point of one sphere at cosine u to the axis lies ``√(1 + d² − 2ud)`` from the other's centre.
+    """
+    nodes = (np.arange(200_000) + 0.5) / 100_000 - 1  # midpoint rule; d(area) is uniform in u
+    far = np.sqrt(1 + distance**2 - 2 * nodes * distance)
+    gap, cosine = np.abs(far - 1), (1 - distance * nodes) / far
+    return {
+        "chamfer": gap.mean(),
+        "chamfer_squared": 2 * np.square(gap).mean(),
+        "hausdorff": distance,
+        "normal_consistency": np.abs(cosine).mean(),
+        "normal_consistency_signed": cosine.mean(),
+    }
+
+
+@pytest.mark.parametrize("distance", [0.4, 1.3, 3.0])
+def test_two_balls_differ_as_the_integral_over_their_spheres_says(distance):
+    shift = np.array([0.6, 0.0, 0.8]) * distance
+    found = deviation(sphere_mesh(1.0), sphere_mesh(1.0, shift))
+    for name, expected in two_balls(distance).items():
+        assert getattr(found, name) == pytest.approx(expected, rel=1e-2, abs=1e-3), name
+
+
+def test_beyond_a_radius_apart_only_the_signed_normals_see_that_balls_face_away():
+    assert two_balls(1.3)["normal_consistency"] > two_balls(1.3)["normal_consistency_signed"] + 0.02
+
+
+def test_measuring_to_triangles_is_the_limit_of_ever_more_samples():
+    """Samples add their own spacing; four times as many halve what they add."""
+    a, b = sphere_mesh(1.0), sphere_mesh(1.0, (0.05, 0, 0))
+    exact = deviation(a, b).chamfer
+    added = [
+        compare(a, b, "paper", np.random.default_rng(0), samples=n, nodes=8).chamfer - exact
+        for n in (500, 2_000, 32_000)
+    ]
+    assert added[0] > added[1] > added[2] > 0
+    assert added[2] < 0.2 * exact < added[0]
+
+
+def test_both_conventions_hold_each_other_in_bounds():
+    """Mean squares are at least the square of the mean, and at most the largest times the mean."""
+    rng = np.random.default_rng(9)
+    base = sphere_mesh(1.0, spacing=0.2)
+    for _ in range(5):
+        size = (1 + 0.2 * rng.random(len(base.vertices)))[:, None].astype(np.float32)
+        found = deviation(Mesh(base.vertices * size, base.faces, base.normals), base)
+        squared = found.chamfer_squared / 2
+        assert found.chamfer**2 <= squared <= found.hausdorff * found.chamfer
+        assert abs(found.normal_consistency_signed) <= found.normal_consistency <= 1
+
+
+def test_the_quick_search_finds_the_nearest_triangle_of_a_smooth_surface():
+    a, b = sphere_mesh(1.0), sphere_mesh(1.0, (0.3, 0.1, 0))
+    points = a.vertices.astype(float)
+    quick, exact = closest_points(points, b, thorough=False)[0], closest_points(points, b)[0]
+    np.testing.assert_allclose(quick, exact, atol=1e-12)
+
+
+def test_the_quick_search_never_finds_less_than_the_nearest():
+    rng = np.random.default_rng(10)
+    vertices = rng.normal(size=(300, 3)).astype(np.float32)
+    soup = Mesh(vertices, rng.permutation(300).reshape(100, 3).astype(np.int32), vertices)
+    points = rng.normal(size=(200, 3))
+    quick, exact = closest_points(points, soup, thorough=False)[0], closest_points(points, soup)[0]
+    assert (quick >= exact - 1e-12).all()
+    assert (quick > exact + 1e-3).any()  # large, tangled triangles are what it may miss
+
+
+def test_foot_weights_make_the_place_that_the_distance_is_to():
+    rng = np.random.default_rng(11)
+    triangles, points = rng.normal(size=(500, 3, 3)), 2 * rng.normal(size=(500, 3))
+    triangles[:50, 2] = 0.3 * triangles[:50, 0] + 0.7 * triangles[:50, 1]  # without area
+    weights = foot_weights(points, triangles)
+    place = np.einsum("nk,nkd->nd", weights, triangles)
+    np.testing.assert_allclose(weights.sum(axis=1), 1.0)
+    assert (weights >= 0).all()
+    np.testing.assert_allclose(
+        np.linalg.norm(points - place, axis=1), triangle_distance(points, triangles), atol=1e-7
+    )
 
 
 def test_distance_to_a_triangle_is_that_of_its_densely_sampled_points():

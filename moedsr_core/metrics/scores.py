@@ -170,8 +170,8 @@ def deviation(predicted: Mesh, truth: Mesh) -> Deviation:
         InputError: If one of them has no triangle.
     """
     ours, theirs = predicted.vertices.astype(np.float64), truth.vertices.astype(np.float64)
-    there, _ = closest_points(ours, truth)
-    back, face = closest_points(theirs, predicted)
+    there, _ = closest_points(ours, truth, thorough=False)
+    back, face = closest_points(theirs, predicted, thorough=False)
     cosine = np.einsum(
         "nd,nd->n", truth.normals, _normals_at(predicted, theirs, face), dtype=np.float64
     )

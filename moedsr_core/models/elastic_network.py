@@ -21,10 +21,7 @@ _DENSE_LIMIT = 1200
 def network_fluctuation(positions: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
     """Logarithm of the mean-square fluctuation of each residue, standardised per protein.
 
-    ``<ΔR_i²> ∝ Σ_k u_ik² / λ_k`` over the 100 slowest modes of the Kirchhoff matrix (Bahar et al.
-    1997, Eq. 4); the spring constant and the temperature drop out in the standardisation. The
-    common motion of all residues is taken out of every mode rather than as the first one, since
-    detached pieces have as many modes of that frequency, in any mixture.
+    The spring constant and the temperature drop out in the standardisation.
 
     Args:
         positions: Cα positions [Å].
@@ -32,6 +29,22 @@ def network_fluctuation(positions: Float[np.ndarray, "n 3"]) -> Float[np.ndarray
     Returns:
         Zero mean and unit variance over the protein; zeros where there are fewer than three
         residues.
+    """
+    if len(positions) < 3:
+        return np.zeros(len(positions))
+    fluctuation = 2.0 * np.log(residue_fluctuation(positions))
+    return (fluctuation - fluctuation.mean()) / max(float(fluctuation.std()), 1e-6)
+
+
+def residue_fluctuation(positions: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
+    """Root-mean-square fluctuation of each residue, in arbitrary units.
+
+    ``<ΔR_i²> ∝ Σ_k u_ik² / λ_k`` over the 100 slowest modes of the Kirchhoff matrix (Bahar et al.
+    1997, Eq. 4). The common motion of all residues is taken out of every mode rather than as the
+    first one, since detached pieces have as many modes of that frequency, in any mixture.
+
+    Args:
+        positions: Cα positions [Å]; zeros are given for fewer than three.
     """
     n = len(positions)
     if n < 3:
@@ -49,5 +62,4 @@ def network_fluctuation(positions: Float[np.ndarray, "n 3"]) -> Float[np.ndarray
         values, vectors = eigsh(kirchhoff.tocsc(), k=_MODES + 1, sigma=-1e-3, v0=start)
     slow = vectors[:, : _MODES + 1]
     slow = slow - slow.mean(axis=0)
-    fluctuation = np.log((slow**2 / values[: _MODES + 1]).sum(axis=1))
-    return (fluctuation - fluctuation.mean()) / max(float(fluctuation.std()), 1e-6)
+    return np.sqrt((slow**2 / values[: _MODES + 1]).sum(axis=1))
