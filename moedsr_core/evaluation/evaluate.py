@@ -58,7 +58,7 @@ def evaluate(
 
     The first frame is the input; later frames, evenly spaced, are the truth. ``typical`` is the
     model's typical shape at each time. ``drawn`` is one motion drawn from it; its fluctuation,
-    displacement and occupancy are over many drawn shapes.
+    displacement and occupancy are over many drawn motions.
 
     Args:
         ensemble: A superposed trajectory.

@@ -29,8 +29,8 @@ class EvaluateOptions:
     latent: str = "typical"
     """Code of the typical shape: typical, mean or fit. Motions are drawn whatever this is."""
     draws: int = 0
-    """Drawn shapes that fluctuation and occupancy are taken over, at least two for each frame; 0
-    means 512, and 64 for models that run their network again for every frame."""
+    """Drawn shapes that fluctuation and occupancy are taken over, at least two motions; 0 means
+    512, and 64 for models that run their network again for every frame."""
     seed: int = 0
     """Which motions are drawn, and which surface points the model sees."""
     omega: str = "fitted"
