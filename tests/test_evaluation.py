@@ -74,7 +74,7 @@ def test_drawn_motions_fluctuate_as_much_as_the_model_says(tmp_path):
     options = dataclasses.replace(QUICK, frames=4, draws=200)
     predicted = np.log1p(np.exp(-1.0))  # the amplitude of an untrained model [Å]
     result = evaluate(ensemble, loaded(tmp_path), options)
-    expected = np.sqrt(1.0 - SMALL.kept_share) * predicted / true
+    expected = np.sqrt(1.0 - ANCHORED.kept_share) * predicted / true
     assert result.motion["drawn"]["surface_rmsf_ratio"] == pytest.approx(expected, rel=0.2)
 
 
