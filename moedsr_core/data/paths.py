@@ -151,8 +151,8 @@ def protocol_frames(name: str, protocol: str, n_frames: int) -> ProtocolFrames:
     train = range(0, window, choice.stride)
     if len(train) < 2:
         raise InputError(
-            f"every {choice.stride}th of {n_frames} frames of {name} leaves {len(train)} to train "
-            "on; give a longer trajectory"
+            f"one in {choice.stride} of the {n_frames} frames of {name} leaves {len(train)} to "
+            "train on; give a longer trajectory"
         )
     wanted = PROTOCOLS[protocol](replace(choice, window=window), train)
     test = tuple(k for k in wanted if k < n_frames)
@@ -181,6 +181,5 @@ def load_path(folder: str | Path) -> Ensemble:
     if SETS[files.name] not in TIMELESS:
         return load_ensemble(files.topology, trajectory, name=files.name)
     path = load_ensemble(files.topology, trajectory, name=files.name, spacing_ps=1.0)
-    odd = [note for note in path.notes if not note.startswith("time stamps")]
     said = "this path has no physical time; frame k stands at k ps"
-    return replace(path, notes=(said, *odd))
+    return replace(path, notes=(said, *path.notes))
