@@ -21,7 +21,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from moedsr_core.data.identity import IdentityRule, align_all
+from moedsr_core.data.identity import IdentityRule, align_all, mmseqs_version
 from moedsr_core.data.split_drawing import (
     PartCheck,
     Split,
@@ -75,6 +75,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def _make(arguments: Arguments, console: Console) -> tuple[Split, list[PartCheck]]:
     """Draw the split, or read a published one; and check it."""
+    if arguments.out.suffix != ".json":
+        raise InputError(
+            f"the parts are written as JSON, got the name {arguments.out}; end it in .json"
+        )
     rule, threads = arguments.rule, arguments.threads
     if arguments.published is not None:
         split, sequences = published_split(arguments.published, arguments.sequences)
@@ -110,6 +114,7 @@ def _write(arguments: Arguments, split: Split, checks: list[PartCheck]) -> None:
         "description": _title(arguments),
         **drawn,
         "rule": asdict(arguments.rule),
+        "program": f"MMseqs2 {mmseqs_version()}",
         "check": [asdict(check) for check in checks],
         "notes": list(split.notes),
         "set_aside": list(split.set_aside),

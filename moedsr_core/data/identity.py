@@ -16,6 +16,7 @@ from pathlib import Path
 
 from moedsr_core.choices import check_number
 from moedsr_core.errors import InputError
+from moedsr_core.files import writing
 
 _COLUMNS = "query,target,nident,alnlen,qcov,tcov,evalue"
 _LOOSEST = 10.0
@@ -91,6 +92,15 @@ def find_mmseqs() -> str:
     return found
 
 
+def mmseqs_version() -> str:
+    """What the program says its version is.
+
+    Raises:
+        InputError: If it is not installed or fails.
+    """
+    return _Mmseqs(Path.cwd(), 1)("version").strip()
+
+
 def align_all(
     sequences: dict[str, str],
     queries: Iterable[str] | None = None,
@@ -152,15 +162,15 @@ class _Mmseqs:
     def __init__(self, folder: Path, threads: int) -> None:
         self.program, self.folder, self.threads = find_mmseqs(), folder, threads
 
-    def __call__(self, *arguments: str) -> None:
-        """Run one module.
+    def __call__(self, module: str, *arguments: str) -> str:
+        """Run one module; returns what it prints.
 
         Raises:
             InputError: If it cannot be started or fails.
         """
         try:
             done = subprocess.run(
-                [self.program, *arguments, "-v", "1"], cwd=self.folder, stdin=subprocess.DEVNULL,
+                [self.program, module, *arguments], cwd=self.folder, stdin=subprocess.DEVNULL,
                 capture_output=True, encoding="utf-8", errors="replace",
             )  # fmt: skip
         except OSError as error:
@@ -170,15 +180,18 @@ class _Mmseqs:
         if done.returncode != 0:
             said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
             raise InputError(
-                f"mmseqs {arguments[0]} failed with code {done.returncode} and said: {said[:200]}; "
+                f"mmseqs {module} failed with code {done.returncode} and said: {said[:200]}; "
                 "see that the disk is not full and that the sequences are proteins"
             )
+        return done.stdout
 
 
 def _make_database(run: _Mmseqs, sequences: dict[str, str]) -> dict[str, int]:
     """Give the sequences to MMseqs2; returns the key of each name."""
     text = "".join(f">{k}\n{letters}\n" for k, letters in enumerate(sequences.values()))
-    (run.folder / "all.fasta").write_text(text, encoding="ascii")
+    fasta = run.folder / "all.fasta"
+    with writing(fasta):
+        fasta.write_text(text, encoding="ascii")
     run("createdb", "all.fasta", "all", "--dbtype", "1")
     names = list(sequences)
     with _mmseqs_wrote(run.folder / "all.lookup") as lines:
@@ -208,9 +221,10 @@ def _every_pair(folder: Path, queries: list[int], targets: list[int]) -> None:
     """
     entry = "".join(f"{key}\t0\t0\n" for key in targets).encode() + b"\0"
     index = "".join(f"{key}\t0\t{len(entry)}\n" for key in sorted(queries)).encode()
-    (folder / "candidates").write_bytes(entry)
-    (folder / "candidates.index").write_bytes(index)
-    (folder / "candidates.dbtype").write_bytes(_PREFILTER_DB.to_bytes(4, "little"))
+    with writing(folder / "candidates"):
+        (folder / "candidates").write_bytes(entry)
+        (folder / "candidates.index").write_bytes(index)
+        (folder / "candidates.dbtype").write_bytes(_PREFILTER_DB.to_bytes(4, "little"))
 
 
 def _read_pairs(path: Path, sequences: dict[str, str]) -> list[Match]:

@@ -209,8 +209,9 @@ def _strayed_chains(structure: Structure, coords: Float[np.ndarray, "frames atom
 def _refuse_another_molecule(
     structure: Structure, coords: Float[np.ndarray, "frames atoms 3"], source: str
 ) -> None:
-    lengths = backbone_links(structure).lengths(coords[:1])[0]
-    if len(lengths) >= 5 and np.median(lengths) > _TORN:
+    links = backbone_links(structure)
+    lengths = links.lengths(coords[:1])[0]
+    if len(lengths) >= 5 and np.median(lengths / links.limit) > 2:
         raise InputError(
             f"the topology does not fit {source}: neighbours in its chains lie "
             f"{np.median(lengths):.0f} Å apart; give the topology that it was written with"
@@ -236,7 +237,7 @@ def _refuse_torn(
         why = "and its box does not mend it" if has_box else "and holds no box to mend it with"
         raise InputError(
             f"{source} shows a molecule torn by a periodic box (neighbouring atoms at "
-            f"{residue_label(structure, bad[0])} are up to {worst[0]:.0f} Å apart) {why}; {_REMEDY}"
+            f"{residue_label(structure, int(bad[0]))} are up to {worst[0]:.0f} Å apart) {why}; {_REMEDY}"
         )
 
 
