@@ -149,4 +149,4 @@ def test_frames_in_no_order_are_said(tmp_path):
     mixed = swing[np.random.default_rng(1).permutation(60)]
     random = load_ensemble(*write(tmp_path / "b", mixed, np.arange(60.0)))
     assert not any("unordered" in note for note in smooth.notes)
-    assert any("unordered, or further apart" in note for note in random.notes)
+    assert any("they are unordered, or further apart" in note for note in random.notes)
