@@ -179,6 +179,37 @@ def test_a_trajectory_that_breaks_off_is_refused_in_one_sentence(tmp_path):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("left_over", [1, 2, 3, 4, 5, 40, 91, 92, 300])
+def test_a_trajectory_that_breaks_off_anywhere_in_a_frame_is_refused(tmp_path, left_over):
+    files = write(tmp_path, bent(6), np.arange(6.0))
+    whole = files[1].read_bytes()
+    with mdtraj.open(str(files[1])) as stream:
+        start = int(stream.offsets[5])
+    files[1].write_bytes(whole[: start + left_over])
+    with pytest.raises(InputError, match="could not be read"):
+        load_ensemble(*files)
+    files[1].write_bytes(whole[:start])
+    assert len(load_ensemble(*files)) == 5
+
+
+def test_a_dcd_file_that_is_shorter_than_it_promises_is_said(tmp_path):
+    files = write(tmp_path, bent(6), np.arange(6.0), "traj.dcd")
+    assert load_ensemble(*files, spacing_ps=1.0).notes == ()
+    files[1].write_bytes(files[1].read_bytes()[:-100])
+    cut = load_ensemble(*files, spacing_ps=1.0)
+    assert len(cut) == 5
+    assert cut.notes[0].startswith("the file's header promises 6 frames but it holds 5")
+
+
+def test_a_placeholder_of_a_box_mends_nothing(tmp_path):
+    files = write(tmp_path, bent(3), np.arange(3.0), box=np.eye(3))
+    ensemble = load_ensemble(*files)
+    assert ensemble.notes == ()
+    assert np.abs(ensemble.coords - load_ensemble(
+        *write(tmp_path / "plain", bent(3), np.arange(3.0))
+    ).coords).max() < 1e-6  # fmt: skip
+
+
 def test_frames_that_are_not_finite_are_refused(tmp_path):
     frames = bent(3)
     frames[2, 5] = np.nan

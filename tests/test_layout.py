@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from synthetic_chain import chain
 from trajectory_files import bent, tumbling, write
 
-from moedsr_core.data.ensemble import load_ensemble
+from moedsr_core.data.ensemble import Ensemble, load_ensemble
 from moedsr_core.data.layout import concatenate, find_trajectories, load_replicates
 from moedsr_core.data.splits import load_part
 from moedsr_core.errors import InputError
@@ -17,7 +18,7 @@ NAME = "1abc_A"
 def atlas(folder, lengths=(5, 4, 6), pattern="{name}_R{k}.xtc"):
     """A protein in the layout of ATLAS; 10 ps a frame, every run from another start."""
     for k, n in enumerate(lengths, start=1):
-        frames = tumbling(bent(n + k)[k:], seed=k)
+        frames = tumbling(bent(n + k), seed=k)[k:]
         write(
             folder / NAME, frames, 10.0 * np.arange(n),
             pattern.format(name=NAME, k=k), top_name=f"{NAME}.pdb",
@@ -86,6 +87,13 @@ def test_frames_taken_from_a_row_keep_its_seams(tmp_path):
     assert row.take([9, 10, 11]).seams == ()
     assert np.abs(taken.coords[0] - row.coords[3]).max() < 1e-9
     assert np.abs(taken.structure.coords - taken.coords[0]).max() < 1e-9
+
+
+def test_steps_across_a_seam_are_no_spacing():
+    coords = np.repeat(chain(10).coords[None], 3, axis=0)
+    lags = np.array([0.0, 10.0, 500.0])
+    ensemble = Ensemble("two", chain(10), coords, lags, seams=(2,))
+    assert ensemble.spacing_ps == 10
 
 
 @pytest.mark.parametrize("frames", [[], [2, 1], [1, 1], [-1, 2], [3, 4]])

@@ -173,7 +173,7 @@ def test_chains_that_part_without_a_box_are_said():
 def test_chains_that_are_apart_in_truth_stay_apart():
     both = two_chains(gap=12.0)
     frames = np.repeat(both.coords[None], 2, axis=0)
-    box = np.diag([70.0, 70.0, 70.0])
+    box = np.diag([41.0, 70.0, 70.0])
     kept, notes = made_whole(both, frames, boxes(box, frames), "traj.xtc")
     assert np.array_equal(kept, frames)
     assert notes == []
@@ -190,6 +190,29 @@ def test_a_missing_loop_is_a_break_and_no_tear():
     gap = np.linalg.norm(gone.coords[36] - gone.coords[32])
     names = [f"A {gone.residue_names[i]} {gone.residue_ids[i]}" for i in (30, 36)]
     assert said == f"the chain is broken between {names[0]} and {names[1]} (C-N {gap:.1f} Å)"
+
+
+def test_a_wide_gap_is_not_closed_by_an_image_that_is_little_nearer():
+    whole = chain(20)
+    ends = whole.select((whole.residue_index < 5) | (whole.residue_index > 14))
+    frames = np.repeat(ends.coords[None], 3, axis=0)
+    anchors = np.flatnonzero(ends.atom_names == "CA")
+    gap = ends.coords[anchors[5]] - ends.coords[anchors[4]]
+    box = np.diag([60.0, 60.0, 1.6 * abs(gap[2])])
+    assert np.linalg.norm(gap - box[2]) < np.linalg.norm(gap)
+    assert np.array_equal(made_whole(ends, frames, boxes(box, frames), "traj.xtc")[0], frames)
+
+
+def test_a_chain_is_not_drawn_to_the_end_of_the_one_before():
+    both = two_chains(gap=-12.0)
+    frames = np.repeat(both.coords[None], 2, axis=0)
+    anchors = np.flatnonzero(both.atom_names == "CA")
+    step = both.coords[anchors[10]] - both.coords[anchors[9]]
+    box = np.diag([60.0, 60.0, abs(step[2])])
+    assert np.linalg.norm(step[:2]) < 0.5 * np.linalg.norm(step)
+    kept, notes = made_whole(both, frames, boxes(box, frames), "traj.xtc")
+    assert np.array_equal(kept, frames)
+    assert notes == []
 
 
 def test_breaks_are_looked_for_within_chains_only():

@@ -99,7 +99,6 @@ def _unwrapping(
     """Whole box edges to add to every atom so that every chain is in one piece."""
     anchors, joined = anchor_atoms(structure), same_chain(structure)
     steps = _tear(coords[:, anchors[1:]] - coords[:, anchors[:-1]], box)
-    steps[:, ~joined] = 0.0
     along = np.concatenate([np.zeros((len(coords), 1, 3)), np.cumsum(steps, axis=1)], axis=1)
     starts = np.concatenate([[True], ~joined])
     chain = np.cumsum(starts) - 1

@@ -15,7 +15,7 @@ from moedsr_core.structure import Structure, polymer_heavy_atoms
 from moedsr_core.structure_io import read_structure, reading
 
 _SMALLEST_BOX = 12.0
-"""Boxes with a shorter edge [Å] are placeholders, such as the 1 Å cube of the PDB format."""
+"""Boxes narrower than this [Å] are placeholders, such as the 1 Å cube of the PDB format."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,10 @@ def _cut_dcd_notes(path: Path, n_frames: int) -> tuple[str, ...]:
 
 def _usable_box(box: Float[np.ndarray, "frames 3 3"]) -> Float[np.ndarray, "frames 3 3"] | None:
     """The box, unless it is flat, absurdly small or not a number in any frame."""
-    if not np.isfinite(box).all() or np.linalg.norm(box, axis=-1).min() < _SMALLEST_BOX:
+    if not np.isfinite(box).all():
         return None
-    flat = np.abs(np.linalg.det(box)) < _SMALLEST_BOX**3 / 2
-    return None if flat.any() else box
+    widths = np.linalg.svd(box, compute_uv=False)
+    return None if widths.min() < _SMALLEST_BOX else box
 
 
 def _polymer_indices(structure: Structure) -> np.ndarray:
