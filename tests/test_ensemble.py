@@ -202,11 +202,11 @@ def test_a_dcd_file_that_is_shorter_than_it_promises_is_said(tmp_path):
 
 
 def test_a_placeholder_of_a_box_mends_nothing(tmp_path):
-    files = write(tmp_path, bent(3), np.arange(3.0), box=np.eye(3))
+    files = write(tmp_path, tumbling(bent(3)), np.arange(3.0), box=np.eye(3))
     ensemble = load_ensemble(*files)
     assert ensemble.notes == ()
     assert np.abs(ensemble.coords - load_ensemble(
-        *write(tmp_path / "plain", bent(3), np.arange(3.0))
+        *write(tmp_path / "plain", tumbling(bent(3)), np.arange(3.0))
     ).coords).max() < 1e-6  # fmt: skip
 
 

@@ -234,9 +234,10 @@ def _refuse_torn(
     )
     if len(bad):
         why = "and its box does not mend it" if has_box else "and holds no box to mend it with"
+        where = residue_label(structure, int(bad[0]))
         raise InputError(
-            f"{source} shows a molecule torn by a periodic box (neighbouring atoms at "
-            f"{residue_label(structure, int(bad[0]))} are up to {worst[0]:.0f} Å apart) {why}; {_REMEDY}"
+            f"{source} shows a molecule torn by a periodic box (neighbouring atoms at {where} are "
+            f"up to {worst[0]:.0f} Å apart) {why}; {_REMEDY}"
         )
 
 
