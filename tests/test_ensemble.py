@@ -3,64 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 
 import mdtraj
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 from synthetic_chain import chain
+from trajectory_files import WATER, bent, tumbling, write
 
 from moedsr_core.data.ensemble import load_ensemble, superpose
 from moedsr_core.errors import InputError
-
-WATER = 2
-
-
-def bent(n_frames: int) -> np.ndarray:
-    """The chain swinging, as (frames, atoms, 3) [Å]."""
-    x = chain(10).coords
-    swing = 0.05 * (x[:, 2] - x[:, 2].mean())[:, None] ** 2 * [1.0, 0.5, 0.0]
-    return x + np.sin(np.arange(n_frames))[:, None, None] * 0.1 * swing
-
-
-def tumbling(x: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Each frame but the first in another pose."""
-    turns = Rotation.random(len(x), random_state=seed)
-    shifts = np.random.default_rng(seed).normal(0, 20, (len(x), 3))
-    moved = np.stack([r.apply(f) + s for r, f, s in zip(turns, x, shifts, strict=True)])
-    return np.concatenate([x[:1], moved[1:]])
-
-
-def topology() -> mdtraj.Topology:
-    """The chain of ten residues with a hydrogen on each Cα's place in line, and two waters."""
-    structure, top = chain(10), mdtraj.Topology()
-    part = top.add_chain()
-    for k in range(structure.n_residues):
-        here = np.flatnonzero(structure.residue_index == k)
-        residue = top.add_residue(str(structure.residue_names[here[0]]), part)
-        for i in here:
-            symbol = str(structure.elements[i])
-            top.add_atom(
-                str(structure.atom_names[i]), mdtraj.element.get_by_symbol(symbol), residue
-            )
-    for _ in range(WATER):
-        residue = top.add_residue("HOH", part)
-        top.add_atom("O", mdtraj.element.oxygen, residue)
-    return top
-
-
-def write(
-    folder: Path, frames: np.ndarray, times: np.ndarray | None = None, name: str = "traj.xtc"
-) -> tuple[Path, Path]:
-    """Files of a trajectory whose waters stand on top of the first atom."""
-    water = np.repeat(frames[:, :1], WATER, axis=1)
-    xyz = np.concatenate([frames, water], axis=1) / 10.0
-    trajectory = mdtraj.Trajectory(xyz.astype(np.float32), topology(), time=times)
-    folder.mkdir(exist_ok=True)
-    trajectory[0].save_pdb(str(folder / "top.pdb"))
-    trajectory.save(str(folder / name))
-    return folder / "top.pdb", folder / name
 
 
 def test_superposition_undoes_known_rigid_motions():
@@ -225,6 +177,37 @@ def test_a_trajectory_that_breaks_off_is_refused_in_one_sentence(tmp_path):
     with pytest.raises(InputError, match="could not be read") as caught:
         load_ensemble(*files)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("left_over", [1, 2, 3, 4, 5, 40, 91, 92, 300])
+def test_a_trajectory_that_breaks_off_anywhere_in_a_frame_is_refused(tmp_path, left_over):
+    files = write(tmp_path, bent(6), np.arange(6.0))
+    whole = files[1].read_bytes()
+    with mdtraj.open(str(files[1])) as stream:
+        start = int(stream.offsets[5])
+    files[1].write_bytes(whole[: start + left_over])
+    with pytest.raises(InputError, match="could not be read"):
+        load_ensemble(*files)
+    files[1].write_bytes(whole[:start])
+    assert len(load_ensemble(*files)) == 5
+
+
+def test_a_dcd_file_that_is_shorter_than_it_promises_is_said(tmp_path):
+    files = write(tmp_path, bent(6), np.arange(6.0), "traj.dcd")
+    assert load_ensemble(*files, spacing_ps=1.0).notes == ()
+    files[1].write_bytes(files[1].read_bytes()[:-100])
+    cut = load_ensemble(*files, spacing_ps=1.0)
+    assert len(cut) == 5
+    assert cut.notes[0].startswith("the file's header promises 6 frames but it holds 5")
+
+
+def test_a_placeholder_of_a_box_mends_nothing(tmp_path):
+    files = write(tmp_path, tumbling(bent(3)), np.arange(3.0), box=np.eye(3))
+    ensemble = load_ensemble(*files)
+    assert ensemble.notes == ()
+    assert np.abs(ensemble.coords - load_ensemble(
+        *write(tmp_path / "plain", tumbling(bent(3)), np.arange(3.0))
+    ).coords).max() < 1e-6  # fmt: skip
 
 
 def test_frames_that_are_not_finite_are_refused(tmp_path):

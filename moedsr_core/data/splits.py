@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from moedsr_core.data.ensemble import Ensemble, load_ensemble
+from moedsr_core.data.ensemble import Ensemble
+from moedsr_core.data.layout import load_replicates
 from moedsr_core.errors import InputError
 
 PARTS = ("train", "validation", "test")
@@ -32,21 +33,29 @@ def read_split(path: str | Path) -> dict[str, list[dict]]:
 def load_part(
     split: dict[str, list[dict]], part: str, data_folder: str | Path, **options: int
 ) -> dict[str, Ensemble]:
-    """Trajectories of one part, laid out as NAME/top.pdb and NAME/traj.xtc under a folder.
+    """Trajectories of one part, in either layout of :mod:`moedsr_core.data.layout`.
 
     Args:
         split: From :func:`read_split`.
         part: ``train``, ``validation`` or ``test``.
-        data_folder: Where the folders lie.
-        options: Passed to :func:`load_ensemble`.
+        data_folder: Where the proteins' folders lie.
+        options: ``stride`` and ``max_frames``, as for :func:`ensemble.load_ensemble`.
+
+    Returns:
+        Ensembles by name; replicates are kept apart, as NAME_R1, NAME_R2 ….
+
+    Raises:
+        InputError: If the part is unknown, or a trajectory cannot be used.
     """
     if part not in PARTS:
         raise InputError(f"unknown part {part!r}; choose from {list(PARTS)}")
     ensembles = {}
     for entry in split[part]:
-        folder = Path(data_folder) / entry["name"]
-        ensembles[entry["name"]] = load_ensemble(
-            folder / "top.pdb", folder / "traj.xtc",
-            name=entry["name"], spacing_ps=entry.get("spacing_ps"), **options,
-        )  # fmt: skip
+        replicates = load_replicates(
+            Path(data_folder) / entry["name"],
+            name=entry["name"],
+            spacing_ps=entry.get("spacing_ps"),
+            **options,
+        )
+        ensembles.update({ensemble.name: ensemble for ensemble in replicates})
     return ensembles
