@@ -1,0 +1,87 @@
+"""Processes that compute frames: on this machine, or on an existing Ray cluster.
+
+Ray is imported only where it is asked for.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from typing import Any
+
+from moedsr_core.errors import BackendError, InputError
+
+_THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def local_pool(jobs: int) -> ProcessPoolExecutor:
+    """Processes on this machine, of one thread each.
+
+    Args:
+        jobs: How many.
+
+    Raises:
+        InputError: If that is not a positive number.
+    """
+    if jobs < 1:
+        raise InputError(f"jobs must be 1 or more, got {jobs}")
+    for setting in _THREAD_SETTINGS:
+        os.environ.setdefault(setting, "1")
+    return ProcessPoolExecutor(
+        jobs,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    )
+
+
+class RayPool(Executor):
+    """An existing Ray cluster as an executor; one processor a task.
+
+    The nodes must see the same folder of trajectories under the same path and have moedsr
+    installed. Everything is written by the process that asks.
+
+    Args:
+        address: ``auto`` for the cluster this machine belongs to, ``HOST:PORT``, or ``ray://…``.
+
+    Raises:
+        BackendError: If Ray is not installed, or no cluster answers.
+    """
+
+    def __init__(self, address: str = "auto") -> None:
+        try:
+            import ray
+        except ImportError as error:
+            raise BackendError(
+                "Ray is not installed; install moedsr[cluster], or use --jobs instead of --ray"
+            ) from error
+        self._ray = ray
+        self._ours = not ray.is_initialized()
+        if self._ours:
+            try:
+                ray.init(address=address, log_to_driver=False, logging_level="error")
+            except (ConnectionError, ValueError, RuntimeError) as error:
+                raise BackendError(
+                    f"no Ray cluster answers at {address!r}; start one with `ray start --head` or "
+                    "give its address"
+                ) from error
+        self._remote: dict[Callable[..., Any], Any] = {}
+
+    @property
+    def jobs(self) -> int:
+        """Processors of the cluster."""
+        return max(1, int(self._ray.cluster_resources().get("CPU", 1)))
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run a function somewhere on the cluster."""
+        if fn not in self._remote:
+            self._remote[fn] = self._ray.remote(num_cpus=1)(fn)
+        return self._remote[fn].remote(*args, **kwargs).future()
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Leave the cluster, which goes on; tasks of ours that still run are dropped."""
+        if self._ours and self._ray.is_initialized():
+            self._ray.shutdown()
