@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import zlib
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
+from moedsr_core.data.claim import claim
 from moedsr_core.errors import InputError
 from moedsr_core.files import writing
 
@@ -46,7 +46,7 @@ class Journal:
             path.touch()
             self._file: BinaryIO = path.open("r+b", buffering=0)
         try:
-            if not _claim(self._file):
+            if not claim(self._file):
                 raise InputError(f"another run is working on {path}; let it end, or stop it first")
             with writing(path):
                 self._end = self._begin()
@@ -165,32 +165,3 @@ def _flat(recipe: dict) -> dict:
 def _is_whole(record: bytes) -> bool:
     body, check = record[:-_CHECK], record[-_CHECK:]
     return zlib.crc32(body) == int.from_bytes(check, "little")
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _claim(file: BinaryIO) -> bool:
-        """Lock a byte far behind the end; false where another process holds it."""
-        file.seek(1 << 40)
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _claim(file: BinaryIO) -> bool:
-        """Lock the file; false where another process holds it.
-
-        Where a file system has no locks (some cluster ones), nobody is kept out.
-        """
-        try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-        return True

@@ -5,6 +5,7 @@ Ray is imported only where it is asked for.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -62,7 +63,7 @@ class RayPool(Executor):
         self._ours = not ray.is_initialized()
         if self._ours:
             try:
-                ray.init(address=address, log_to_driver=False, logging_level="error")
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
             except (ConnectionError, ValueError, RuntimeError) as error:
                 raise BackendError(
                     f"no Ray cluster answers at {address!r}; start one with `ray start --head` or "

@@ -75,12 +75,17 @@ def find_trajectories(
 
 def _replicates(home: Path, name: str) -> dict[str, Path]:
     """Trajectory of each replicate; where a file is there under both names, the newer name's."""
-    found: dict[str, Path] = {}
-    for path in sorted(home.glob("*.xtc")):
-        matched = _REPLICATE.fullmatch(path.name.removeprefix(name))
-        if path.name.startswith(name) and matched:
-            found[matched[1]] = path
-    return found
+    paths = sorted(home.glob("*.xtc"))
+    named = [(replicate_of(path.name, name), path) for path in paths]
+    return {replicate: path for replicate, path in named if replicate}
+
+
+def replicate_of(file_name: str, name: str) -> str | None:
+    """``R1`` for ``NAME_R1.xtc`` and ``NAME_prod_R1_fit.xtc``; None for other files."""
+    if not file_name.startswith(name):
+        return None
+    matched = _REPLICATE.fullmatch(file_name.removeprefix(name))
+    return matched[1] if matched else None
 
 
 def proteins_in(folder: Path) -> list[str]:
