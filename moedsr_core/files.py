@@ -20,24 +20,12 @@ def whole_file(path: str | Path) -> Iterator[BinaryIO]:
     Raises:
         InputError: If the disk is full, or the place cannot be written to.
     """
-    with whole_path(path) as scratch, scratch.open("xb") as file:
-        yield file
-
-
-@contextmanager
-def whole_path(path: str | Path) -> Iterator[Path]:
-    """A scratch name beside ``path``, for writers that open files themselves.
-
-    The file takes its own name once the block is left without an error.
-
-    Raises:
-        InputError: If the disk is full, or the place cannot be written to.
-    """
     path = Path(path)
     scratch = _scratch_name(path)
     with writing(path):
         try:
-            yield scratch
+            with scratch.open("xb") as file:
+                yield file
             os.replace(scratch, path)
         finally:
             scratch.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -19,7 +20,7 @@ import moedsr_core
 from moedsr_core.data.journal import Journal
 from moedsr_core.data.store_format import FORMAT, FORMAT_NUMBER, StoreInfo
 from moedsr_core.errors import InputError
-from moedsr_core.files import whole_path, writing
+from moedsr_core.files import whole_file, writing
 from moedsr_core.structure import Structure
 
 _LARGEST = 127
@@ -118,18 +119,23 @@ class StoreWriter(AbstractContextManager["StoreWriter"]):
             raise InputError(f"{self.path} still lacks {len(self.missing)} frames; append them")
         for stale in self.path.parent.glob(f".{self.path.name}.????????"):
             stale.unlink(missing_ok=True)
-        with whole_path(self.path) as scratch:
-            try:
-                with h5py.File(scratch, "w", locking=False) as file:
-                    self._write_head(file)
-                    self._write_frames(file)
-            except RuntimeError as error:
-                raise OSError(f"HDF5 could not write it ({error})") from error
-            _sync(scratch)
+        image = self._image()
+        with whole_file(self.path) as file:
+            file.write(image.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
         self.close()
         with writing(self.path):
             part_of(self.path).unlink(missing_ok=True)
         return self.path
+
+    def _image(self) -> io.BytesIO:
+        """The HDF5 file in memory: HDF5 itself does not get over a disk that is full."""
+        image = io.BytesIO()
+        with h5py.File(image, "w") as file:
+            self._write_head(file)
+            self._write_frames(file)
+        return image
 
     def _write_head(self, file: h5py.File) -> None:
         info = self.info
@@ -175,9 +181,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "unknown"
     return found
-
-
-def _sync(path: Path) -> None:
-    """Make sure that a file's content is on the disk before it takes its name."""
-    with path.open("r+b") as file:
-        os.fsync(file.fileno())
