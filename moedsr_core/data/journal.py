@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from moedsr_core.data.claim import claim
 from moedsr_core.errors import InputError
-from moedsr_core.files import writing
+from moedsr_core.files import write_all, writing
 
 MAGIC = b"moedsr surfaces in the making 1\n"
 _NUMBER, _CHECK = 4, 4
@@ -142,9 +142,7 @@ class Journal:
 
     def _write(self, place: int, data: bytes) -> None:
         self._file.seek(place)
-        left = memoryview(data)
-        while left:
-            left = left[self._file.write(left) :]
+        write_all(self._file, data)
         os.fsync(self._file.fileno())
 
 

@@ -18,7 +18,7 @@ import requests
 from moedsr_core.choices import check_number
 from moedsr_core.data.claim import claim
 from moedsr_core.errors import CancelledError, InputError
-from moedsr_core.files import whole_file, writing
+from moedsr_core.files import whole_file, write_all, writing
 
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Answers after which it is worth asking again."""
@@ -219,12 +219,13 @@ class WebFile:
     def _receive(self, answer: requests.Response, marks: _Marks, place: int) -> None:
         start, received = time.monotonic(), 0
         rate = self._config.megabytes_per_second
-        with writing(self.path), self.path.open("ab") as file:
+        with self.path.open("ab", buffering=0) as file:
             if not claim(file):
                 raise InputError(f"another run is downloading {self.path}; let it end")
             file.truncate(place)
             for chunk in answer.iter_content(_CHUNK):
-                file.write(chunk)
+                with writing(self.path):  # not around all: a broken connection is an OSError too
+                    write_all(file, chunk)
                 received += len(chunk)
                 self._report(place + received, marks.size)
                 early = received / (1e6 * rate) - (time.monotonic() - start) if rate else 0.0
