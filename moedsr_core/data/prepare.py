@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import BrokenExecutor, Executor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -26,6 +26,7 @@ from moedsr_core.data.trajectory_files import TrajectoryFiles, find_trajectories
 from moedsr_core.errors import BackendError, InputError, MoedsrError
 
 
+@runtime_checkable
 class Watcher(Protocol):
     """Who wants to know how it goes."""
 
