@@ -9,14 +9,18 @@ import logging
 import multiprocessing
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from typing import Any
 
 from moedsr_core.errors import BackendError, InputError
+from moedsr_core.surface.probe import SEARCH_THREADS
 
 _THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_KNOCK_SECONDS = 10.0
+_RAY_ENVIRONMENT = {"env_vars": {SEARCH_THREADS: "1"}}
 
 
 def local_pool(jobs: int) -> ProcessPoolExecutor:
@@ -40,7 +44,8 @@ def local_pool(jobs: int) -> ProcessPoolExecutor:
 
 
 def _begin_worker() -> None:
-    """Leave Ctrl-C to the process that asks, and end with it even where it is killed."""
+    """One thread; Ctrl-C is left to the process that asks, whose end, even by a kill, is ours."""
+    os.environ[SEARCH_THREADS] = "1"
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -50,6 +55,18 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
     os._exit(1)
+
+
+def _knock(address: str) -> None:
+    """Fail at once where nobody listens; Ray itself tries for minutes.
+
+    Raises:
+        OSError: If there is no connection.
+        ValueError: If that is no address.
+    """
+    if address != "auto":
+        host, _, port = address.removeprefix("ray://").rpartition(":")
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_SECONDS).close()
 
 
 class RayPool(Executor):
@@ -76,11 +93,13 @@ class RayPool(Executor):
         self._ours = not ray.is_initialized()
         if self._ours:
             try:
+                _knock(address)
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-            except (ConnectionError, ValueError, RuntimeError) as error:
+            except (OSError, ValueError, RuntimeError) as error:
                 raise BackendError(
-                    f"no Ray cluster answers at {address!r}; start one with `ray start --head` or "
-                    "give its address"
+                    f"no Ray cluster answers at {address!r}, or it does not let us in; start one "
+                    "with `ray start --head`, give its address, or set RAY_AUTH_MODE and "
+                    "RAY_AUTH_TOKEN where it asks for a token"
                 ) from error
         self._remote: dict[Callable[..., Any], Any] = {}
 
@@ -92,7 +111,7 @@ class RayPool(Executor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run a function somewhere on the cluster."""
         if fn not in self._remote:
-            self._remote[fn] = self._ray.remote(num_cpus=1)(fn)
+            self._remote[fn] = self._ray.remote(num_cpus=1, runtime_env=_RAY_ENVIRONMENT)(fn)
         return self._remote[fn].remote(*args, **kwargs).future()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
