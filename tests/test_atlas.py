@@ -15,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flaky_server import Site, busy, cut, other, serving
+from flaky_server import Handler, Site, busy, cut, other, serving
 
 from moedsr_core.data.atlas import RECORD, AtlasConfig, download, read_names, release
+from moedsr_core.data.claim import claim
 from moedsr_core.data.safe_zip import DamagedZipError, unpack
 from moedsr_core.data.web_file import WebConfig, WebFile
 from moedsr_core.errors import CancelledError, InputError
@@ -108,8 +109,35 @@ def test_a_file_that_changed_in_between_is_begun_anew(site, tmp_path):
     with pytest.raises(InputError):
         download(NAME, tmp_path, config(site))
     site.files[PLACE], site.headers["ETag"] = ZIP, '"v2"'
+    before, site.troubles = len(site.asked), []
     download(NAME, tmp_path, config(site))
     assert_arrived(tmp_path)
+    assert len(site.asked) == before + 1  # the condition (If-Range) saves asking twice
+
+
+def test_a_file_is_downloaded_by_one_run_at_a_time(site, tmp_path):
+    site.troubles = [cut(CHUNK)] + 3 * [busy(503)]
+    with pytest.raises(InputError, match="503"):
+        download(NAME, tmp_path, config(site))
+    with (tmp_path / f".{NAME}_analysis.zip").open("ab") as file:
+        assert claim(file)
+        with pytest.raises(InputError, match="another run is downloading"):
+            download(NAME, tmp_path, config(site))
+    download(NAME, tmp_path, config(site))
+    assert_arrived(tmp_path)
+
+
+def test_what_another_run_has_added_meanwhile_is_not_written_into(site, tmp_path):
+    part = tmp_path / f".{NAME}_analysis.zip"
+
+    def grow(_: Handler, __: bytes) -> bool:
+        part.write_bytes(part.read_bytes() + b"more")
+        return False
+
+    site.troubles = [cut(CHUNK), grow]
+    with pytest.raises(InputError, match="another run is downloading"):
+        download(NAME, tmp_path, config(site))
+    assert part.stat().st_size == CHUNK + 4
 
 
 def test_a_server_that_ignores_ranges_is_read_from_the_beginning(site, tmp_path):

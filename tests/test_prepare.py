@@ -364,7 +364,7 @@ def test_a_local_ray_cluster_makes_the_same_stores(data, tmp_path):
     ray = pytest.importorskip("ray", reason="Ray is not installed")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Ray leaves sockets and processes to be collected
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
         try:
             with RayPool() as pool:
                 assert pool.jobs == 2
@@ -378,9 +378,10 @@ def test_a_local_ray_cluster_makes_the_same_stores(data, tmp_path):
 
 
 @pytest.mark.parametrize("address", ["auto", "127.0.0.1:1", "ray://127.0.0.1:1", "nowhere"])
-def test_no_cluster_is_one_sentence(address, monkeypatch):
+def test_no_cluster_is_one_sentence(address, monkeypatch, tmp_path):
     pytest.importorskip("ray", reason="Ray is not installed")
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))  # where a cluster of this machine is noted
     with pytest.raises(BackendError, match="no Ray cluster answers at"):
         RayPool(address)
 

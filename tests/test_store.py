@@ -147,18 +147,19 @@ def test_a_damaged_or_foreign_file_is_refused_in_one_sentence(made, tmp_path, ho
         is_finished(path, info().recipe)
 
 
-def test_a_flipped_bit_in_a_frame_is_noticed(made, tmp_path):
+@pytest.mark.parametrize("name", ["points", "normals", "coords"])
+def test_a_flipped_bit_in_a_frame_is_noticed(made, tmp_path, name):
     path = tmp_path / "x.h5"
     path.write_bytes(made.read_bytes())
     with h5py.File(path) as file:
-        place = file["points"].id.get_chunk_info(2).byte_offset + 100
+        place = file[name].id.get_chunk_info(2).byte_offset + 100
     data = bytearray(path.read_bytes())
     data[place] ^= 1
     path.write_bytes(bytes(data))
     with open_store(path) as store:
-        store.surface(1)
+        store.surface(1), store.coords(1)
         with pytest.raises(InputError, match="damaged"):
-            store.surface(2)
+            store.surface(2), store.coords(2)
 
 
 def test_a_missing_store_is_refused(tmp_path):
@@ -243,7 +244,7 @@ def test_two_writers_cannot_work_on_one_store(tmp_path):
 
 
 @pytest.mark.parametrize("cut", [1, 5, 12])
-def test_a_torn_last_record_is_cut_off_and_the_others_stay(tmp_path, cut):
+def test_a_torn_last_record_is_written_over_and_the_others_stay(tmp_path, cut):
     path = tmp_path / "a"
     with Journal(path, {"a": 1}, 8) as journal:
         for k in range(3):
@@ -254,6 +255,17 @@ def test_a_torn_last_record_is_cut_off_and_the_others_stay(tmp_path, cut):
         journal.append(2, b"new one.")
     with Journal(path, {"a": 1}, 8) as journal:
         assert [journal.read(k) for k in range(3)] == [bytes(8), bytes([1] * 8), b"new one."]
+
+
+def test_a_record_that_a_power_cut_left_unwritten_is_not_taken_for_one(tmp_path):
+    path = tmp_path / "a"
+    with Journal(path, {}, 8) as journal:
+        journal.append(0, b"a frame.")
+        journal.append(1, b"another.")
+    path.write_bytes(path.read_bytes()[:-16] + bytes(16))
+    with Journal(path, {}, 8) as journal:
+        assert [k in journal for k in range(2)] == [True, False]
+        assert journal.read(0) == b"a frame."
 
 
 @pytest.mark.parametrize("length", [0, 1, 20, 40])

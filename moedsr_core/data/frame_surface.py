@@ -34,7 +34,7 @@ class SurfaceConfig:
     points: int = 4000
     """Points of each frame, uniform by area."""
     surface: str = "ses"
-    """Maker of the surface: ses, pymol or msms. MoE-DSR (section 4.1) takes PyMOL's; ses is the
+    """Maker of the surface: ses, pymol or msms. MoE-DSR takes those of PyMOL or MSMS; ses is the
     same surface computed exactly, and points and normals are exact too."""
     spacing: float = 1.0
     """Grid or edge length of the mesh that points are drawn from [Å]."""

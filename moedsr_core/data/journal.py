@@ -1,8 +1,8 @@
 """Frames of a store in the making: one append-only file that no kill can spoil.
 
 Two lines of text say what is being made; records of one length follow, each with its own checksum.
-A process that is killed leaves at most its last record torn, and that one is cut off when the
-file is opened again. (An HDF5 file that loses its writer may not open at all.)
+A process that is killed leaves at most its last record torn, and that one is written over when
+the file is opened again. (An HDF5 file that loses its writer may not open at all.)
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class Journal:
         )
 
     def _recover(self) -> None:
-        """Find all whole records and cut off what follows them."""
+        """Find all whole records; the next one goes behind them, over what may follow."""
         size = _NUMBER + self.length + _CHECK
         while True:
             self._file.seek(self._end)
@@ -138,7 +138,6 @@ class Journal:
             number = int.from_bytes(record[:_NUMBER], "little")
             self._places[number] = self._end + _NUMBER
             self._end += size
-        self._file.truncate(self._end)
 
     def _write(self, place: int, data: bytes) -> None:
         self._file.seek(place)

@@ -12,7 +12,7 @@ from moedsr_core.data.trajectory_files import TrajectoryFiles
 from moedsr_core.errors import InputError
 
 PAPER_FRAMES = 100
-"""Frames of a trajectory in MoE-DSR (section 4.1: every 300th of 30,000)."""
+"""Frames of a protein in MoE-DSR ("each ensemble has 30,000 timesteps, which leads to 100")."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,8 +25,8 @@ from moedsr_core.structure import Structure
 
 _LARGEST = 127
 """int8 that a normal's component of 1 becomes."""
-_FILTERS = {"compression": "gzip", "compression_opts": 4, "shuffle": True, "fletcher32": True}
-"""Measured: see docs/data.md. The checksum makes damage an error instead of a wrong number."""
+_FILTERS = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
+"""Measured: see docs/data.md. gzip's own checksum makes damage an error, not a number."""
 _PACKAGES = ("numpy", "scipy", "scikit-image", "mdtraj", "h5py")
 
 

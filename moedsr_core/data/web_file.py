@@ -6,6 +6,7 @@ import base64
 import email.utils
 import hashlib
 import json
+import os
 import re
 import threading
 import time
@@ -220,9 +221,8 @@ class WebFile:
         start, received = time.monotonic(), 0
         rate = self._config.megabytes_per_second
         with self.path.open("ab", buffering=0) as file:
-            if not claim(file):
+            if not claim(file) or file.seek(0, os.SEEK_END) != place:
                 raise InputError(f"another run is downloading {self.path}; let it end")
-            file.truncate(place)
             for chunk in answer.iter_content(_CHUNK):
                 with writing(self.path):  # not around all: a broken connection is an OSError too
                     write_all(file, chunk)
