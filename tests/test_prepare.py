@@ -165,7 +165,7 @@ def test_frames_are_thinned_evenly(data, frames, lags):
     assert len(posed.coords) == len(lags)
 
 
-def test_by_default_the_paper_s_hundred_frames_are_taken():
+def test_by_default_a_hundred_frames_are_taken():
     assert FrameConfig().most == 100
     assert FrameConfig(stride=3).most is None
     with pytest.raises(InputError, match="not both"):

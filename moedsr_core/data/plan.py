@@ -11,8 +11,9 @@ from moedsr_core.data.frame_surface import SurfaceConfig
 from moedsr_core.data.trajectory_files import TrajectoryFiles
 from moedsr_core.errors import InputError
 
-PAPER_FRAMES = 100
-"""Frames of a protein in MoE-DSR ("each ensemble has 30,000 timesteps, which leads to 100")."""
+DEFAULT_FRAMES = 100
+"""Frames of each replicate. MoE-DSR takes 100 of a protein, every 300th of three replicates' 30,000
+time steps end to end; every 30th frame 100 ps apart, 34 of each replicate, are the same times."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,7 @@ class FrameConfig:
     @property
     def most(self) -> int | None:
         """Frames to thin to while reading; None where the stride decides."""
-        return self.frames or (PAPER_FRAMES if self.stride is None else None)
+        return self.frames or (DEFAULT_FRAMES if self.stride is None else None)
 
 
 @dataclass(frozen=True, kw_only=True)
