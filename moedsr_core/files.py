@@ -85,6 +85,17 @@ def writing(path: Path) -> Iterator[None]:
         raise InputError(f"could not write {path}: {reason}; choose another place") from error
 
 
+def write_all(file: BinaryIO, data: bytes) -> None:
+    """Write all of it to an unbuffered file, which may take less at a time.
+
+    Raises:
+        OSError: If the disk is full.
+    """
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
+
+
 def _scratch_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
 

@@ -33,7 +33,7 @@ TOOLS = {
     "ruff",
 }
 """Required to be run, never imported."""
-NOT_YET_IMPORTED = {"h5py", "openmm", "pdbfixer", "ray"}
+NOT_YET_IMPORTED = {"openmm", "pdbfixer"}
 """Promised by extras, imported by nothing in the tree so far."""
 LONGEST_SOURCE = 400
 

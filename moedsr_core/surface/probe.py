@@ -8,12 +8,15 @@ distance to it can be replaced by the exact distance to that sphere or circle.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
+SEARCH_THREADS = "MOEDSR_SEARCH_THREADS"
+"""Environment variable that limits the threads of a search."""
 _SPHERE_DENSITY = 4.0
 """Samples per Å² of sphere; finer sampling changes distances by less than 0.01 Å (tested)."""
 _STEP = 0.5
@@ -233,6 +236,14 @@ def ball_gap(
     """Smallest ``|x − c| − r`` over balls [Å], by one tree per radius."""
     gap = np.full(len(x), np.inf)
     for radius in np.unique(radii):
-        distance, _ = cKDTree(centers[radii == radius]).query(x, workers=-1)
+        distance, _ = cKDTree(centers[radii == radius]).query(x, workers=search_threads())
         gap = np.minimum(gap, distance - radius)
     return gap
+
+
+def search_threads() -> int:
+    """Threads of a search for neighbours: all processors, unless :data:`SEARCH_THREADS` says.
+
+    Many processes side by side set it to 1, or each would start a thread for every processor.
+    """
+    return int(os.environ.get(SEARCH_THREADS, "-1"))

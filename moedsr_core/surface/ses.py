@@ -18,7 +18,7 @@ from skimage.measure import marching_cubes
 
 from moedsr_core.errors import InputError
 from moedsr_core.surface.mesh import Mesh, mean_around, vertex_normals
-from moedsr_core.surface.probe import ball_gap, probe_boundary
+from moedsr_core.surface.probe import ball_gap, probe_boundary, search_threads
 
 PROBE_RADIUS = 1.4
 """Radius of a water molecule [Å]."""
@@ -77,7 +77,7 @@ class SolventExcludedSurface:
     def _depth(self, x: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
         """Distance of points of D to its boundary [Å]."""
         k = min(_CANDIDATES, len(self._boundary.points))
-        _, samples = self._tree.query(x, k=[*range(1, k + 1)], workers=-1)
+        _, samples = self._tree.query(x, k=[*range(1, k + 1)], workers=search_threads())
         return np.min([self._boundary.distance(x, samples[:, c]) for c in range(k)], axis=0)
 
     def mesh(self, spacing: float = 0.5) -> Mesh:
