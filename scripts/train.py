@@ -41,7 +41,8 @@ class Arguments(Generic[C]):
     train: Annotated[C, tyro.conf.arg(name="")]
     """Everything that decides the result."""
     data: Path | None = None
-    """Folder that holds one folder per trajectory, each with top.pdb and traj.xtc."""
+    """Folder that holds one folder per trajectory, each with top.pdb and traj.xtc, or prepared
+    surfaces NAME.h5."""
     out: Path | None = None
     """Run folder: configuration, log, checkpoints, weights. By default runs/PRESET."""
     split: Path = SPLIT

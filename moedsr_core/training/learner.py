@@ -90,8 +90,8 @@ class Learner:
         device: torch.device,
     ) -> None:
         self.module, self.config, self.device = module, config, device
-        groups = [{"params": parameters, "lr": rate} for parameters, rate in rates if parameters]
-        self._peaks = [group["lr"] for group in groups]
+        groups = [{"params": parameters, "lr": rate} for parameters, rate in rates]
+        self._peaks: list[float] = [rate for _, rate in rates]
         self._parameters = [p for parameters, _ in rates for p in parameters]
         make: Any = OPTIMIZERS[config.kind]
         self.optimizer: torch.optim.Optimizer = make(groups, weight_decay=config.weight_decay)

@@ -24,7 +24,7 @@ from moedsr_core.training.schedules import ScheduleConfig
 from moedsr_core.training.sources import Sources
 from moedsr_core.training.surface_task import SurfaceConfig, SurfaceTask
 from moedsr_core.training.task import Task
-from moedsr_core.training.trajectories import FrameConfig, Trajectory, omega_scale, trajectories
+from moedsr_core.training.trajectories import FrameConfig, omega_scale, trajectories
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,9 +89,7 @@ Training = DSRTraining | MoEDSRTraining | AnchoredTraining
 
 
 def _dsr(config: DSRTraining, sources: Sources, device: torch.device) -> Task:
-    return _surface_task(
-        DSR(config.model), "dsr", config.surfaces, config, sources, device
-    )  # fmt: skip
+    return _surface_task(DSR(config.model), "dsr", config.surfaces, config, sources, device)
 
 
 def _moedsr(config: MoEDSRTraining, sources: Sources, device: torch.device) -> Task:
@@ -108,21 +106,17 @@ def _surface_task(
     device: torch.device,
 ) -> Task:
     unseen = surfaces.validate_on == "proteins"
-    train, validation = sources.surfaces("train"), []
-    others = sources.surfaces("validation") if unseen else []
-    scale = omega_scale([*train, *others], config.frames)
-    training = trajectories(train, config.frames, scale)
-    validation = trajectories(
-        others if unseen else train, config.frames, scale, held_out=not unseen
-    )
+    train = sources.surfaces("train")
+    others = sources.surfaces("validation") if unseen else train
+    scale = omega_scale({**train, **others}, config.frames)
     return SurfaceTask(
         model,
         architecture=architecture,
         loss=config.model.loss,
         code_scale=config.model.code_scale,
         config=surfaces,
-        training=training,
-        validation=validation,
+        training=trajectories(train, config.frames, scale),
+        validation=trajectories(others, config.frames, scale, held_out=not unseen),
         time=config.frames.saved_time,
         scale=scale,
         rates=(config.optimizer.learning_rate, config.optimizer.code_learning_rate),
@@ -176,8 +170,7 @@ def build_task(name: str, config: Training, sources: Sources, device: torch.devi
         InputError: If there is nothing to train on, or the data cannot be used.
     """
     torch.manual_seed(config.run.seed)
-    task = PRESETS[name].build(config, sources, device)
-    return task
+    return PRESETS[name].build(config, sources, device)
 
 
 def preset_to_json(name: str, config: Training) -> str:

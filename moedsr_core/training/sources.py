@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,27 +15,34 @@ from moedsr_core.data.samples import MotionSample, SampleConfig, prepare_samples
 from moedsr_core.errors import InputError
 from moedsr_core.frame import TimeMap
 from moedsr_core.training.motion_task import TrainingProtein, training_protein
-from moedsr_core.training.surfaces import EnsembleSurfaces, Surfaces
+from moedsr_core.training.surfaces import EnsembleSurfaces, StoredSurfaces, Surfaces
 
 Split = dict[str, list[dict[str, Any]]]
 """Entries by part: ``name`` and, where files carry no time stamps, ``spacing_ps``."""
 
 
-def _from_ensemble(folder: Path, entry: dict[str, Any]) -> Surfaces:
-    """Surfaces made from NAME/top.pdb and NAME/traj.xtc."""
-    place = folder / entry["name"]
-    return EnsembleSurfaces(
-        load_ensemble(
-            place / "top.pdb", place / "traj.xtc",
-            name=entry["name"], spacing_ps=entry.get("spacing_ps"),
-        )
-    )  # fmt: skip
+def open_surfaces(folder: Path, entry: dict[str, Any]) -> dict[str, Surfaces]:
+    """Surfaces of a split's entry by trajectory: prepared ones, or else made from the atoms.
 
+    Args:
+        folder: Holds the stores NAME.h5 or NAME_R1.h5 … (each replicate by itself), or
+            NAME/top.pdb and NAME/traj.xtc.
+        entry: The protein's name and, for the latter, perhaps its ``spacing_ps``.
 
-OPENERS: dict[str, Callable[[Path, dict[str, Any]], Surfaces]] = {
-    "ensemble": _from_ensemble,
-}
-"""How the surfaces of a split's entry are had from the data folder, by kind of data."""
+    Raises:
+        InputError: If the files are missing or cannot be used.
+    """
+    name = entry["name"]
+    stores = [
+        path
+        for path in sorted(folder.glob("*.h5"))
+        if re.fullmatch(re.escape(name) + r"(_R\d+)?", path.stem)
+    ]
+    if stores:
+        return {path.stem: StoredSurfaces(path) for path in stores}
+    topology, trajectory = folder / name / "top.pdb", folder / name / "traj.xtc"
+    ensemble = load_ensemble(topology, trajectory, spacing_ps=entry.get("spacing_ps"))
+    return {name: EnsembleSurfaces(ensemble)}
 
 
 @dataclass(frozen=True)
@@ -53,16 +61,16 @@ class Sources:
     kept: Path
     track: Callable[[Sequence[Any]], Iterable[Any]] = iter
 
-    def surfaces(self, part: str) -> list[Surfaces]:
-        """Surfaces of one part's trajectories.
+    def surfaces(self, part: str) -> dict[str, Surfaces]:
+        """Surfaces of one part's trajectories by name.
 
         Raises:
             InputError: If a trajectory cannot be used, or there is none to train on.
         """
-        return [
-            OPENERS[_kind(self.folder, entry)](self.folder, entry)
-            for entry in self.track(self._entries(part))
-        ]
+        found: dict[str, Surfaces] = {}
+        for entry in self.track(self._entries(part)):
+            found |= open_surfaces(self.folder, entry)
+        return found
 
     def samples(
         self, part: str, config: SampleConfig, time: TimeMap, device: torch.device
@@ -90,10 +98,6 @@ class Sources:
                 "add some or name them with --names"
             )
         return entries
-
-
-def _kind(folder: Path, entry: dict[str, Any]) -> str:
-    return "ensemble"
 
 
 def chosen(split: Split, names: Sequence[str]) -> Split:

@@ -178,7 +178,7 @@ class SurfaceTask(Task):
         for frame in trajectory.frames[example.frames].tolist():
             cloud = trajectory.cloud(frame)
             rows = self._rows(len(cloud.points), rng)
-            points, sigma = self._tensor(cloud.points[rows]), self._tensor(cloud.sigma[rows])
+            points, sigma = self._tensor(cloud.points[rows]), self._tensor(cloud.sigma(rows))
             surface.append(points)
             normals.append(self._tensor(cloud.normals[rows]))
             space.append(sample_space(points, sigma, generator, self.loss.mixture))

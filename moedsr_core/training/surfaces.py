@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -19,10 +21,6 @@ Cloud = tuple[Float[np.ndarray, "points 3"], Float[np.ndarray, "points 3"]]
 
 class Surfaces(Protocol):
     """One trajectory, frame by frame, in the canonical pose of its first frame."""
-
-    @property
-    def name(self) -> str:
-        """What the trajectory is called."""
 
     @property
     def structure(self) -> Structure:
@@ -43,6 +41,34 @@ class Surfaces(Protocol):
         """Points [units of Ω] and outward unit normals of frame ``k``'s surface."""
 
 
+class StoredSurfaces:
+    """Surfaces of a store, which is open only while it is read.
+
+    A data set has more trajectories than a process may have files open.
+
+    Args:
+        path: The store.
+    """
+
+    def __init__(self, path: Path) -> None:
+        # Imported here, for whoever trains on trajectories themselves needs no h5py.
+        from moedsr_core.data.store import open_store
+
+        self._open = partial(open_store, path)
+        with self._open() as store:
+            self.structure, self.scale = store.structure, store.scale
+            self.lags_ps = store.lags_ps
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self.lags_ps)
+
+    def surface(self, k: int) -> Cloud:
+        """Points [units of Ω] and outward unit normals of frame ``k``'s surface."""
+        with self._open() as store:
+            return store.surface(k)
+
+
 class EnsembleSurfaces:
     """Surfaces made from the atoms when they are asked for, and kept in memory.
 
@@ -56,7 +82,6 @@ class EnsembleSurfaces:
     def __init__(
         self, ensemble: Ensemble, *, n_points: int = 5000, spacing: float = 1.0, seed: int = 0
     ) -> None:
-        self.name = ensemble.name
         self.lags_ps = ensemble.lags_ps
         self._frame = canonical_frame(ensemble.coords[0])
         self.scale = self._frame.scale

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -18,6 +19,10 @@ from moedsr_core.training.surfaces import Surfaces
 _HEADROOM = 1.05
 """Ω over the farthest surface point, where one scale serves a whole data set; ours. DSR leaves
 a tenth of the extent, all on one side."""
+
+
+_BYTES = 32.0
+"""Of one surface point in memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,18 +92,27 @@ class FrameCloud:
     Attributes:
         points: Surface points [units of Ω].
         normals: Outward unit normals.
-        sigma: Distance of each point to its 50th neighbour [units of Ω].
     """
 
     points: Float[np.ndarray, "points 3"]
     normals: Float[np.ndarray, "points 3"]
-    sigma: Float[np.ndarray, " points"]
+
+    def sigma(self, rows: Int[np.ndarray, " rows"]) -> Float[np.ndarray, " rows"]:
+        """Distance of some of the points to their 50th neighbours [units of Ω]."""
+        if len(rows) < len(self.points):
+            return local_sigma(self.points, rows=rows)
+        return self._sigma[rows]
+
+    @cached_property
+    def _sigma(self) -> Float[np.ndarray, " points"]:
+        return local_sigma(self.points)
 
 
 class Trajectory:
     """A trajectory at its place in the data set.
 
     Args:
+        name: What to call it; no two of a data set are called the same.
         source: Its surfaces.
         scale: Length of one unit of Ω in training [Å].
         frames: Numbers of the frames in use.
@@ -108,13 +122,14 @@ class Trajectory:
 
     def __init__(
         self,
+        name: str,
         source: Surfaces,
         scale: float,
         frames: Int[np.ndarray, " frames"],
         times: Float[np.ndarray, " all"],
         memory_mb: float = 256.0,
     ) -> None:
-        self.name, self.structure, self.scale = source.name, source.structure, scale
+        self.name, self.structure, self.scale = name, source.structure, scale
         self.frames, self.times = frames, times
         self._source, self._left = source, memory_mb * 1e6
         self._kept: OrderedDict[int, FrameCloud] = OrderedDict()
@@ -124,20 +139,19 @@ class Trajectory:
         if k not in self._kept:
             points, normals = self._source.surface(k)
             points = (points * (self._source.scale / self.scale)).astype(np.float32)
-            sigma = local_sigma(points).astype(np.float32)
-            self._keep(k, FrameCloud(points, normals.astype(np.float32), sigma))
+            self._keep(k, FrameCloud(points, normals.astype(np.float32)))
         return self._kept[k]
 
     def _keep(self, k: int, cloud: FrameCloud) -> None:
         self._kept[k] = cloud
-        self._left -= 28.0 * len(cloud.points)
+        self._left -= _BYTES * len(cloud.points)
         while self._left < 0 and len(self._kept) > 1:
             _, oldest = self._kept.popitem(last=False)
-            self._left += 28.0 * len(oldest.points)
+            self._left += _BYTES * len(oldest.points)
 
 
 def trajectories(
-    sources: Sequence[Surfaces],
+    sources: Mapping[str, Surfaces],
     config: FrameConfig,
     scale: float | None,
     *,
@@ -146,7 +160,7 @@ def trajectories(
     """Bring trajectories to one scale or to their own, and their frames to model time.
 
     Args:
-        sources: Surfaces of each.
+        sources: Surfaces of each by name.
         config: Which frames, and what they are called.
         scale: From :func:`omega_scale`.
         held_out: Take the frames between the training frames instead of these; trajectories
@@ -154,14 +168,14 @@ def trajectories(
     """
     pick = config.held_out if held_out else config.training
     return [
-        Trajectory(source, scale or source.scale, frames, TIMES[config.time](config, source))
-        for source in sources
+        Trajectory(name, source, scale or source.scale, frames, TIMES[config.time](config, source))
+        for name, source in sources.items()
         for frames in [pick(len(source))]
         if len(frames)
     ]
 
 
-def omega_scale(sources: Iterable[Surfaces], config: FrameConfig) -> float | None:
+def omega_scale(sources: Mapping[str, Surfaces], config: FrameConfig) -> float | None:
     """Length of one unit of Ω that all trajectories share [Å]; None where each has its own.
 
     Every frame in use is looked at.
@@ -170,13 +184,13 @@ def omega_scale(sources: Iterable[Surfaces], config: FrameConfig) -> float | Non
         InputError: If each has its own and a protein leaves it.
     """
     needed = 0.0
-    for source in sources:
+    for name, source in sources.items():
         frames = range(min(config.first or len(source), len(source)))
         sizes = [float(np.abs(source.surface(k)[0]).max()) for k in frames]
         far = int(np.argmax(sizes))
         if config.scale == "protein" and sizes[far] > 1:
             raise InputError(
-                f"the surface of {source.name} must stay in Ω, {source.scale:.1f} Å from the "
+                f"the surface of {name} must stay in Ω, {source.scale:.1f} Å from the "
                 f"centre of its first frame, but reaches {sizes[far] * source.scale:.1f} Å in "
                 f"frame {frames[far]}; leave it out, use fewer frames, or set frames.scale to data"
             )
