@@ -22,10 +22,8 @@ from rich.progress import track as rich_track
 
 from moedsr_core.data.splits import read_split
 from moedsr_core.errors import InputError, MoedsrError
-from moedsr_core.models.config import config_to_dict
-from moedsr_core.training.loop import train
-from moedsr_core.training.presets import PRESETS, build_task, preset_from_json, preset_to_json
-from moedsr_core.training.run_folder import RunFolder
+from moedsr_core.training.presets import PRESETS, preset_from_json, preset_to_json
+from moedsr_core.training.run import run_training
 from moedsr_core.training.sources import Sources, chosen
 from moedsr_core.training.world import World, join
 
@@ -109,33 +107,26 @@ def run(preset: str, arguments: Arguments, world: World, console: Console) -> No
     """Train, and write the weights."""
     if arguments.data is None:
         raise InputError("training needs a folder with trajectories; give --data")
-    config = arguments.train
-    folder = RunFolder(arguments.out or Path("runs") / preset, config.run.tensorboard)
-    split = chosen(read_split(arguments.split), arguments.names)
-    split = {part: split[part] for part in ("train", "validation")}
-    identity = {"preset": preset, **config_to_dict(config)}
-    folder.check(identity, split)
+    out = arguments.out or Path("runs") / preset
     quiet = console if world.writes else Console(quiet=True)
     sources = Sources(
-        arguments.data, split, folder.path / "samples",
+        arguments.data, chosen(read_split(arguments.split), arguments.names), out / "samples",
         track=lambda items: rich_track(items, description="trajectories", console=quiet),
     )  # fmt: skip
-    task = build_task(preset, config, sources, world.device)
-    folder.claim(identity, split, world)
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
     )  # fmt: skip
     with Progress(*columns, console=quiet) as progress:
-        bar = progress.add_task("steps", total=None)
-        train(
-            task, config.run, config.optimizer, folder,
+        bar = progress.add_task("steps", total=None, visible=False)
+        run_training(
+            preset, arguments.train, sources, out,
             world=world,
             report=lambda row: progress.console.print(line(row)),
-            tick=lambda done, steps: progress.update(bar, completed=done, total=steps),
+            tick=lambda done, steps: progress.update(
+                bar, completed=done, total=steps, visible=True
+            ),
         )  # fmt: skip
-    if world.writes:
-        task.export(folder.weights)
-        console.print(f"weights are in {folder.weights}")
+    quiet.print(f"weights are in {out / 'weights'}")
 
 
 def line(row: dict[str, Any]) -> str:

@@ -37,6 +37,10 @@ _ENCODING, _LOSS = 0, 1
 """Streams of random numbers of one example."""
 
 
+class DivergedError(InputError):
+    """The loss has stopped being finite."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """How long, how often, and from which seed."""
@@ -100,7 +104,8 @@ def train(
         The best validation scores.
 
     Raises:
-        InputError: If the loss stops being finite, or a file cannot be written.
+        DivergedError: If the loss stops being finite.
+        InputError: If a file cannot be written.
         CheckpointError: If the checkpoint in the folder cannot be gone on from.
     """
     world = world or World()
@@ -242,7 +247,7 @@ def _means(task: Task, sums: Tensor, done: int, world: World) -> dict[str, float
     *totals, n = world.sum(sums).tolist()
     means = {name: total / n for name, total in zip(_names(task), totals, strict=True)}
     if not math.isfinite(means["loss"]):
-        raise InputError(
+        raise DivergedError(
             f"the loss is {means['loss']} at step {done}; lower the learning rate, set "
             "optimizer.clip, or use precision float32"
         )

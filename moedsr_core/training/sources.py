@@ -68,7 +68,7 @@ class Sources:
             InputError: If a trajectory cannot be used, or there is none to train on.
         """
         found: dict[str, Surfaces] = {}
-        for entry in self.track(self._entries(part)):
+        for entry in self._entries(part):
             found |= open_surfaces(self.folder, entry)
         return found
 
@@ -81,7 +81,7 @@ class Sources:
             InputError: If a trajectory cannot be used, or there is none to train on.
         """
         proteins = []
-        for entry in self.track(self._entries(part)):
+        for entry in self._entries(part):
             place = self.folder / entry["name"]
             paths = prepare_samples(
                 place / "top.pdb", place / "traj.xtc", self.kept, config,
@@ -90,19 +90,19 @@ class Sources:
             proteins += [training_protein(MotionSample.load(path), time, device) for path in paths]
         return proteins
 
-    def _entries(self, part: str) -> list[dict[str, Any]]:
+    def _entries(self, part: str) -> Iterable[dict[str, Any]]:
         entries = self.split[part]
         if part == "train" and not entries:
             raise InputError(
                 "training needs at least one trajectory, and the split lists none under train; "
                 "add some or name them with --names"
             )
-        return entries
+        return self.track(entries) if entries else []
 
 
 def chosen(split: Split, names: Sequence[str]) -> Split:
-    """A split that trains on the named trajectories alone, wherever they stood; all if none."""
+    """Training and validation part; with names, these alone to train on, wherever they stood."""
     if not names:
-        return split
+        return {part: split[part] for part in ("train", "validation")}
     known = {entry["name"]: entry for part in split.values() for entry in part}
     return {"train": [known.get(name, {"name": name}) for name in names], "validation": []}
