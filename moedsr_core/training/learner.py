@@ -37,7 +37,8 @@ class OptimizerConfig:
     """``adam`` (DSR, appendix C; MoE-DSR names none) or ``adamw``."""
     learning_rate: float = 1e-4
     """Peak learning rate of the network. DSR prints 5e-3, its released configuration says 1e-4;
-    MoE-DSR says nothing. Ours is the released one."""
+    MoE-DSR says nothing. Ours is the released one: at 5e-3 the loss of the full network rose from
+    1 to 287 within ten steps."""
     code_learning_rate: float = 1e-3
     """Peak learning rate of the trajectories' codes (DSR, appendix C, and its code)."""
     weight_decay: float = 0.0

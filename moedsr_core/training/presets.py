@@ -39,7 +39,11 @@ class DSRTraining:
     """Which frames, and their model time and scale."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """Adam, halved every 200 epochs."""
-    run: RunConfig = field(default_factory=lambda: RunConfig(epochs=4000))
+    run: RunConfig = field(
+        default_factory=lambda: RunConfig(
+            epochs=4000, evaluate_every=3000, checkpoint_every=1500, log_every=150
+        )
+    )
     """4,000 epochs (DSR, appendix C)."""
 
 
@@ -50,16 +54,28 @@ class MoEDSRTraining:
     model: MoEDSRConfig = field(default_factory=MoEDSRConfig)
     """Router, experts and loss; its ``batch_size`` is the number of proteins of a step."""
     surfaces: SurfaceConfig = field(
-        default_factory=lambda: SurfaceConfig(points=2048, validate_on="proteins")
+        default_factory=lambda: SurfaceConfig(
+            frames_per_example=4, points=512, validate_on="proteins"
+        )
     )
-    """What a step sees. The paper gives no number of points."""
+    """What a step sees. The paper gives no numbers of frames and points; four frames share one
+    pass through the router, which costs as much as 1,500 points."""
     frames: FrameConfig = field(default_factory=lambda: FrameConfig(time="lag", scale="protein"))
     """Which frames, and their model time and scale. A protein never seen has neither training
     frames nor a data set it belongs to, hence physical time and each protein's own scale."""
-    optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(clip=1.0))
-    """The paper names neither optimiser nor rates; DSR's, with the gradient's norm held to 1."""
-    run: RunConfig = field(default_factory=lambda: RunConfig(epochs=1000))
-    """The paper gives no number of epochs."""
+    optimizer: OptimizerConfig = field(
+        default_factory=lambda: OptimizerConfig(
+            clip=1.0, schedule=ScheduleConfig(kind="cosine", warm_up=1000)
+        )
+    )
+    """The paper names neither optimiser nor rates. Ours: DSR's, along a cosine, with the norm of
+    the gradient held to 1."""
+    run: RunConfig = field(
+        default_factory=lambda: RunConfig(
+            steps=200_000, evaluate_every=2000, checkpoint_every=1000, log_every=100
+        )
+    )
+    """The paper does not say how long; ours."""
 
 
 @dataclass(frozen=True, kw_only=True)

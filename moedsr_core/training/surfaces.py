@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -19,6 +19,7 @@ Cloud = tuple[Float[np.ndarray, "points 3"], Float[np.ndarray, "points 3"]]
 """Points and outward unit normals of one surface, float32."""
 
 
+@runtime_checkable
 class Surfaces(Protocol):
     """One trajectory, frame by frame, in the canonical pose of its first frame."""
 
