@@ -93,6 +93,9 @@ def test_trained_weights_load_and_predict_what_the_task_does(finished, tmp_path)
         assert torch.equal(value, loaded.model.state_dict()[name])
     codes = read_codes(tmp_path / "weights")
     assert sorted(codes) == ([] if preset == "moedsr-anchored" else ["bending", "swelling"])
+    if codes:
+        mean = task.codes.codes.weight.detach().mean(dim=0)
+        assert torch.allclose(loaded.model.mean_code, mean)
     assert (loaded.scale is None) == (preset != "dsr")
     assert loaded.time_map.span_ps == (0.0 if preset == "dsr" else 1000.0)
 
