@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 from torch import Tensor
 
@@ -138,14 +138,23 @@ def total_loss(terms: Mapping[str, Float[Tensor, ""]], config: LossConfig) -> Fl
     return torch.stack([weights[name] * value for name, value in terms.items()]).sum()
 
 
-def local_sigma(points: Float[np.ndarray, "n 3"], rank: int = 50) -> Float[np.ndarray, " n"]:
-    """Distance of each surface point to its ``rank``-th nearest neighbour (N_D = 50).
+def local_sigma(
+    points: Float[np.ndarray, "n 3"],
+    rank: int = 50,
+    rows: Int[np.ndarray, " m"] | None = None,
+) -> Float[np.ndarray, " m"]:
+    """Distance of surface points to their ``rank``-th nearest neighbours (N_D = 50).
 
     As in the released code of DSR, a point does not count as its own neighbour, and in a
     cloud of fewer points the farthest one takes the place.
+
+    Args:
+        points: The whole surface.
+        rank: Which neighbour.
+        rows: Of which of the points; of all by default.
     """
     k = min(rank, len(points) - 1) + 1
-    distances, _ = cKDTree(points).query(points, k=[k])
+    distances, _ = cKDTree(points).query(points if rows is None else points[rows], k=[k])
     return distances[:, 0]
 
 

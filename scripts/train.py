@@ -1,105 +1,149 @@
-"""Train `moedsr-anchored` on molecular-dynamics trajectories.
+"""Train a model on trajectories: ``dsr``, ``moedsr`` or ``moedsr-anchored``, the default.
 
-Measures the surfaces of the trajectories once, trains, and writes the weights with the best
-validation score. Stopped at any moment, the same command goes on from the last checkpoint::
+Stopped at any moment, the same command goes on from the last checkpoint::
 
-    python scripts/train.py --data ../shared/data/protein_md --out runs/anchored
+    python scripts/train.py moedsr-anchored --data ../shared/data/protein_md --out runs/anchored
+    torchrun --nproc-per-node 4 scripts/train.py moedsr --data ATLAS --out runs/moedsr
 """
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+import warnings
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Generic, TypeVar
 
 import torch
 import tyro
 from rich.console import Console
-from rich.progress import track
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import track as rich_track
 
-from moedsr_core.data.samples import MotionSample, SampleConfig, prepare_samples
 from moedsr_core.data.splits import read_split
-from moedsr_core.errors import MoedsrError
-from moedsr_core.models.registry import save_model
-from moedsr_core.training.loop import TrainConfig, TrainingProtein, train, training_protein
+from moedsr_core.errors import InputError, MoedsrError
+from moedsr_core.training.presets import PRESETS, preset_from_json, preset_to_json
+from moedsr_core.training.run import run_training
+from moedsr_core.training.sources import Sources, chosen
+from moedsr_core.training.world import World, join
 
 SPLIT = Path(__file__).with_name("protein_md.json")
-SUMMARY = "input surface plus a mixture of experts for its motion, trained on molecular dynamics"
+DEFAULT = "moedsr-anchored"
+C = TypeVar("C")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments:
-    """Train moedsr-anchored."""
+class Arguments(Generic[C]):
+    """Train one model."""
 
-    data: Path
-    """Folder that holds one folder per trajectory, each with top.pdb and traj.xtc."""
-    out: Path = Path("runs/anchored")
-    """Run folder: configuration, log, checkpoints, weights."""
+    train: Annotated[C, tyro.conf.arg(name="")]
+    """Everything that decides the result."""
+    data: Path | None = None
+    """Folder that holds one folder per trajectory, each with top.pdb and traj.xtc, or prepared
+    surfaces NAME.h5."""
+    out: Path | None = None
+    """Run folder: configuration, log, checkpoints, weights. By default runs/PRESET."""
     split: Path = SPLIT
     """Which trajectories are for what."""
+    names: tuple[str, ...] = ()
+    """Train on these trajectories alone instead of the split."""
+    config: Path | None = None
+    """JSON file with the configuration; what is given here besides goes before it."""
+    print_config: bool = False
+    """Print the whole configuration as JSON and stop."""
+    device: str = "auto"
+    """auto, cpu, mps, cuda or cuda:N."""
     threads: int = 2
-    """Processor threads."""
-    samples: SampleConfig = field(default_factory=SampleConfig)
-    """How trajectories are turned into samples."""
-    train: TrainConfig = field(default_factory=TrainConfig)
-    """How the model is trained."""
+    """Processor threads of each process."""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run; returns the exit code."""
-    arguments = tyro.cli(Arguments, args=argv, description=__doc__)
+    argv = sys.argv[1:] if argv is None else argv
     console = Console(stderr=True)
-    torch.set_num_threads(arguments.threads)
     try:
-        split = read_split(arguments.split)
-        parts = {
-            part: _proteins(split[part], arguments, console) for part in ("train", "validation")
-        }
-        model = train(
-            arguments.train,
-            parts["train"],
-            parts["validation"],
-            arguments.out,
-            report=lambda row: console.print(_line(row)),
-        )
+        preset, arguments = parse(argv)
+        if arguments.print_config:
+            print(preset_to_json(preset, arguments.train))
+            return 0
+        torch.set_num_threads(arguments.threads)
+        warnings.filterwarnings("ignore", module="mdtraj")
+        with join(arguments.device) as world:
+            run(preset, arguments, world, console)
     except MoedsrError as error:
         console.print(f"[red]{error}[/red]")
         return error.exit_code
     except KeyboardInterrupt:
         console.print("stopped; the same command goes on from the last checkpoint")
         return 130
-    save_model(
-        arguments.out / "weights",
-        model,
-        architecture="moedsr-anchored",
-        summary=SUMMARY,
-        time=arguments.train.time,
-    )
-    console.print(f"weights are in {arguments.out / 'weights'}")
     return 0
 
 
-def _proteins(entries: list[dict], arguments: Arguments, console: Console) -> list[TrainingProtein]:
-    """Samples of one part of the split, measured where that has not been done."""
-    proteins = []
-    for entry in track(entries, description="surfaces", console=console):
-        folder = arguments.data / entry["name"]
-        paths = prepare_samples(
-            folder / "top.pdb", folder / "traj.xtc", arguments.out / "samples",
-            arguments.samples, name=entry["name"], spacing_ps=entry.get("spacing_ps"),
-        )  # fmt: skip
-        proteins += [
-            training_protein(MotionSample.load(path), arguments.train.time) for path in paths
-        ]
-    return proteins
+def parse(argv: list[str]) -> tuple[str, Arguments]:
+    """Preset and arguments of a command line.
 
-
-def _line(row: dict[str, Any]) -> str:
-    return (
-        f"step {row['step']:6d}  skill {row['skill']:.3f}  validation {row['val_skill']:.3f}  "
-        f"of the mean {row['val_mean_skill']:.3f}  {row['seconds_left'] / 60:.0f} min left"
+    Raises:
+        InputError: If the configuration file cannot be used.
+    """
+    preset, rest = DEFAULT, argv
+    if argv and argv[0] in PRESETS:
+        preset, rest = argv[0], argv[1:]
+    elif argv and not argv[0].startswith("-"):
+        raise InputError(f"unknown preset {argv[0]!r}; choose from {', '.join(PRESETS)}")
+    config: Any = PRESETS[preset].config
+    file = _option(rest, "--config")
+    default = preset_from_json(preset, Path(file)) if file else config()
+    arguments = tyro.cli(
+        Arguments[config],
+        args=rest,
+        prog=f"train.py {preset}",
+        description=f"{__doc__}\n{config.__doc__}",
+        default=Arguments(train=default),
     )
+    return preset, arguments
+
+
+def run(preset: str, arguments: Arguments, world: World, console: Console) -> None:
+    """Train, and write the weights."""
+    if arguments.data is None:
+        raise InputError("training needs a folder with trajectories; give --data")
+    out = arguments.out or Path("runs") / preset
+    quiet = console if world.writes else Console(quiet=True)
+    sources = Sources(
+        arguments.data, chosen(read_split(arguments.split), arguments.names), out / "samples",
+        track=lambda items: rich_track(items, description="trajectories", console=quiet),
+    )  # fmt: skip
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=quiet) as progress:
+        bar = progress.add_task("steps", total=None, visible=False)
+        run_training(
+            preset, arguments.train, sources, out,
+            world=world,
+            report=lambda row: progress.console.print(line(row)),
+            tick=lambda done, steps: progress.update(
+                bar, completed=done, total=steps, visible=True
+            ),
+        )  # fmt: skip
+    quiet.print(f"weights are in {out / 'weights'}")
+
+
+def line(row: dict[str, Any]) -> str:
+    """A line of the log for a human eye."""
+    hidden = ("step", "seconds", "seconds_left", "epoch", "learning_rate")
+    figures = "  ".join(f"{k} {v:.4g}" for k, v in row.items() if k not in hidden)
+    return f"step {row['step']}  {figures}  {row['seconds_left'] / 60:.0f} min left"
+
+
+def _option(argv: list[str], name: str) -> str | None:
+    """Value of an option, before the command line is parsed."""
+    for k, word in enumerate(argv):
+        if word == name and k + 1 < len(argv):
+            return argv[k + 1]
+        if word.startswith(f"{name}="):
+            return word.split("=", 1)[1]
+    return None
 
 
 if __name__ == "__main__":

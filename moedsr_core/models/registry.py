@@ -17,6 +17,7 @@ from moedsr_core.files import whole_folder
 from moedsr_core.frame import TimeMap
 from moedsr_core.models.anchored import AnchoredConfig, AnchoredMoEDSR
 from moedsr_core.models.base import SurfaceModel
+from moedsr_core.models.codes import read_codes
 from moedsr_core.models.config import config_from_dict, config_to_dict
 from moedsr_core.models.dsr import DSR, DSRConfig
 from moedsr_core.models.moedsr import MoEDSR, MoEDSRConfig
@@ -122,6 +123,9 @@ def load_model(name: str | Path = "default", device: str | torch.device = "cpu")
         ) from error
     if not all(torch.isfinite(tensor).all() for tensor in model.state_dict().values()):
         raise CheckpointError(f"the weights in {folder} hold NaN or infinity; copy them again")
+    codes = read_codes(folder)
+    if codes:
+        model.mean_code = torch.stack(list(codes.values())).mean(dim=0).to(device)
     return LoadedModel(model.to(device).eval(), info, data["scale"])
 
 

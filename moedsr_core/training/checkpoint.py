@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from moedsr_core.errors import CheckpointError
+from moedsr_core.files import writing
 
 
 def save_checkpoint(
@@ -30,22 +31,50 @@ def save_checkpoint(
         model: Its current parameters.
         optimizer: Its moments, or None where training will not go on from here.
         average: Exponential moving average of the parameters, by name.
-        state: Step, scores and configuration, as plain JSON values.
+        state: Step and scores, as plain JSON values.
+
+    Raises:
+        InputError: If the disk is full, or the place cannot be written to; the old checkpoint
+            stands then.
     """
     draft = folder.with_name(folder.name + ".part")
     shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
+    with writing(folder):
+        try:
+            draft.mkdir(parents=True)
+            _write(draft, model, optimizer, average, state)
+        except (OSError, SafetensorError) as error:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise OSError(*error.args) from error
+        old = _old(folder)
+        if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            os.replace(folder, old)
+        os.replace(draft, folder)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _write(
+    draft: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer | None,
+    average: dict[str, Tensor],
+    state: dict[str, Any],
+) -> None:
     save_file(_contiguous(model.state_dict()), draft / "model.safetensors")
     save_file(_contiguous(average), draft / "average.safetensors")
     if optimizer is not None:
         save_file(_moments(optimizer), draft / "optimizer.safetensors")
     (draft / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
-    old = folder.with_name(folder.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        os.replace(folder, old)
-    os.replace(draft, folder)
-    shutil.rmtree(old, ignore_errors=True)
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether there is a checkpoint, the last one or the one before."""
+    return folder.exists() or _old(folder).exists()
+
+
+def _old(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".old")
 
 
 def load_checkpoint(
@@ -56,8 +85,8 @@ def load_checkpoint(
     Raises:
         CheckpointError: If a file is missing or damaged, or belongs to another configuration.
     """
-    if not folder.exists() and folder.with_name(folder.name + ".old").exists():
-        folder = folder.with_name(folder.name + ".old")
+    if not folder.exists() and _old(folder).exists():
+        folder = _old(folder)
     try:
         state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
         model.load_state_dict(load_file(folder / "model.safetensors"))
@@ -65,7 +94,7 @@ def load_checkpoint(
         moments = load_file(folder / "optimizer.safetensors")
         _refuse_foreign(model, optimizer, average, moments)
         _restore_moments(optimizer, moments)
-        if not {"step", "best"} <= state.keys():
+        if not {"step", "best", "scores", "seconds", "scaler"} <= state.keys():
             raise ValueError("state.json lacks the step or the best score")
     except (OSError, ValueError, AttributeError, SafetensorError, RuntimeError) as error:
         raise CheckpointError(
@@ -83,7 +112,7 @@ def best_weights(folder: Path) -> dict[str, Tensor]:
     """
     best = folder / "best"
     if not best.exists():
-        best = folder / "best.old"
+        best = _old(best)
     try:
         return load_file(best / "average.safetensors")
     except (OSError, SafetensorError) as error:

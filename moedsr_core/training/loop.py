@@ -1,248 +1,261 @@
-"""Training of `moedsr-anchored` on motion samples; one loop, resumable, the same on any day."""
+"""The training loop of every model: resumable, data-parallel, the same on any day.
+
+A step's randomness follows from the seed, the step and the place of an example in its batch, and
+from nothing else. So a run that is killed and goes on, and a run on several processes, take the
+same path as an undisturbed one on a single process.
+"""
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from moedsr_core.data.samples import MotionSample
 from moedsr_core.errors import InputError
-from moedsr_core.files import whole_file
-from moedsr_core.frame import OMEGA_MARGIN, TimeMap
-from moedsr_core.losses import load_balance
-from moedsr_core.models.anchored import AnchoredCode, AnchoredConfig, AnchoredMoEDSR
-from moedsr_core.models.base import ProteinInput
-from moedsr_core.models.inputs import describe
-from moedsr_core.surface.ses import SolventExcludedSurface
-from moedsr_core.training.checkpoint import best_weights, load_checkpoint, save_checkpoint
-from moedsr_core.training.motion_loss import motion_loss
+from moedsr_core.models.base import ProteinCode
+from moedsr_core.training.checkpoint import (
+    best_weights,
+    has_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
+from moedsr_core.training.learner import Learner, OptimizerConfig
+from moedsr_core.training.order import Example
+from moedsr_core.training.run_folder import RunFolder
+from moedsr_core.training.schedules import rate_share
+from moedsr_core.training.task import Task
+from moedsr_core.training.world import World
 
-_VALIDATION_DRAWS = 16
+_ENCODING, _LOSS = 0, 1
+"""Streams of random numbers of one example."""
+
+
+class DivergedError(InputError):
+    """The loss has stopped being finite."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """How `moedsr-anchored` is trained."""
+class RunConfig:
+    """How long, how often, and from which seed."""
 
-    model: AnchoredConfig = field(default_factory=AnchoredConfig)
-    """The network."""
-    steps: int = 5000
-    """Optimiser steps."""
-    batch: int = 3
-    """Reference structures per step N_B."""
-    points: int = 1024
-    """Points per reference structure and step."""
-    learning_rate: float = 2e-3
-    """Peak learning rate, after 100 steps of warm-up; falls to 1 % along a cosine."""
-    weight_decay: float = 1e-2
-    """Decoupled weight decay (AdamW)."""
-    frames: int = 10
-    """Frames per reference structure and step."""
-    balance_weight: float = 0.01
-    """Weight of the load-balancing loss (MoE-DSR, λ₂)."""
-    clip: float = 1.0
-    """Largest norm of the gradient."""
-    average: float = 0.998
-    """Decay of the moving average of the weights, which is what is kept."""
+    steps: int = 0
+    """Optimiser steps; where above 0, ``epochs`` does not matter."""
+    epochs: int = 0
+    """Passes over all training frames."""
     evaluate_every: int = 200
-    """Steps between validations."""
+    """Steps between validations; 0 validates at the end only."""
+    checkpoint_every: int = 200
+    """Steps between checkpoints: what a killed run loses at most."""
+    log_every: int = 50
+    """Steps between lines of the log."""
     seed: int = 0
     """Seed of everything."""
-    time: TimeMap = field(default_factory=TimeMap)
-    """The model's time axis."""
+    tensorboard: bool = False
+    """Whether the log is written for TensorBoard as well."""
 
+    def __post_init__(self) -> None:
+        """Refuse a run without an end."""
+        if min(self.steps, self.epochs) < 0 or max(self.steps, self.epochs) < 1:
+            raise InputError(
+                f"a run needs run.steps or run.epochs above 0, got {self.steps} and {self.epochs}"
+            )
+        if self.checkpoint_every < 1 or self.log_every < 1 or self.evaluate_every < 0:
+            raise InputError(
+                "checkpoint_every and log_every must be at least 1 and evaluate_every at least "
+                f"0, got {self.checkpoint_every}, {self.log_every} and {self.evaluate_every}"
+            )
+        if self.seed < 0:
+            raise InputError(f"run.seed must not be negative, got {self.seed}")
 
-@dataclass(frozen=True)
-class TrainingProtein:
-    """A motion sample as tensors."""
-
-    name: str
-    protein: ProteinInput
-    points: Tensor
-    start: Tensor
-    distances: Tensor
-    times: Tensor
-
-
-def training_protein(sample: MotionSample, time_map: TimeMap) -> TrainingProtein:
-    """Describe a sample to the model, once."""
-    scale = float(np.abs(sample.structure.coords).max()) + OMEGA_MARGIN
-    return TrainingProtein(
-        name=sample.name,
-        protein=describe(
-            sample.structure, sample.surface_points, sample.surface_normals,
-            scale=scale,
-            surface=SolventExcludedSurface(sample.structure.coords, sample.structure.radii),
-        ),
-        points=torch.tensor(sample.points / scale, dtype=torch.float32),
-        start=torch.tensor(sample.start, dtype=torch.float32),
-        distances=torch.tensor(sample.distances, dtype=torch.float32),
-        times=torch.tensor(time_map.to_t(sample.lags_ps), dtype=torch.float32),
-    )  # fmt: skip
+    def length(self, steps_per_epoch: int) -> int:
+        """Optimiser steps of the whole run."""
+        return self.steps or self.epochs * steps_per_epoch
 
 
 def train(
-    config: TrainConfig,
-    proteins: list[TrainingProtein],
-    validation: list[TrainingProtein],
-    folder: Path,
+    task: Task,
+    run: RunConfig,
+    optimizer: OptimizerConfig,
+    folder: RunFolder,
+    *,
+    world: World | None = None,
     report: Callable[[dict[str, Any]], None] = lambda row: None,
-) -> AnchoredMoEDSR:
+    tick: Callable[[int, int], None] = lambda done, steps: None,
+) -> dict[str, float]:
     """Train, or go on with the run that stands in ``folder``.
 
     Args:
-        config: Everything that decides the result.
-        proteins: To learn from.
-        validation: Other proteins; the checkpoint ``best`` is chosen on them.
-        folder: Run folder; holds ``config.json``, ``log.jsonl``, ``last`` and ``best``.
-        report: Called with each line of the log.
+        task: The model and what it learns from. Left with the weights that validated best.
+        run: How long and how often.
+        optimizer: How weights follow from gradients.
+        folder: Where everything is kept.
+        world: The processes that train together.
+        report: Called with each line of the log, in the process that writes.
+        tick: Called with the steps made and the steps in all, after each step.
 
     Returns:
-        The model with the averaged weights that scored best in validation.
+        The best validation scores.
 
     Raises:
-        InputError: If there is nothing to train on, or the folder holds another run.
+        DivergedError: If the loss stops being finite.
+        InputError: If a file cannot be written.
+        CheckpointError: If the checkpoint in the folder cannot be gone on from.
     """
-    if not proteins:
-        raise InputError("training needs at least one motion sample, got none")
-    _claim(folder, config)
-    torch.manual_seed(config.seed)
-    model = AnchoredMoEDSR(config.model)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-    )
-    average = {name: value.clone() for name, value in model.state_dict().items()}
-    state: dict[str, Any] = {"step": 0, "best": -math.inf}
-    if (folder / "last").exists() or (folder / "last.old").exists():
-        average, state = load_checkpoint(folder / "last", model, optimizer)
-    began, first = time.monotonic(), state["step"]
-    running: list[dict[str, float]] = []
-    for step in range(first, config.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * schedule(step, config.steps)
-        running.append(_step(model, optimizer, config, proteins, step))
-        _follow(average, model, min(config.average, (1 + step) / (10 + step)))
+    world = world or World()
+    learner = Learner(task.module, task.rates(), optimizer, world.device)
+    per_epoch = math.ceil(task.order.steps_per_epoch / optimizer.accumulate)
+    steps = run.length(per_epoch)
+    state = _resumed(folder, learner)
+    world.agree(state["step"])
+    log = folder.log(state["step"], ("epoch", "learning_rate", *_names(task)), task.scores, world)
+    watch = _Watch(state["step"], steps, state["seconds"])
+    sums = _no_sums(task, world)
+    for step in range(state["step"], steps):
+        share = rate_share(optimizer.schedule, step, steps, per_epoch)
+        sums += _gradients(task, learner, run.seed, step, world)
+        learner.update(share, step, world)
         done = step + 1
-        if done % config.evaluate_every == 0 or done == config.steps:
-            scores = _validate(model, average, validation or proteins)
-            state["step"] = done
-            if scores["skill"] > state["best"]:
-                state["best"] = scores["skill"]
-                save_checkpoint(folder / "best", model, None, average, state)
-            save_checkpoint(folder / "last", model, optimizer, average, state)
-            seconds = time.monotonic() - began
-            row = {"step": done, **_mean(running)}
-            row |= {f"val_{name}": value for name, value in scores.items()}
-            row["seconds_left"] = seconds / (done - first) * (config.steps - done)
-            with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
-                log.write(json.dumps(row) + "\n")
-            report(row)
-            running = []
-    model.load_state_dict(best_weights(folder))
-    return model.eval()
-
-
-def schedule(step: int, steps: int, warm_up: int = 100) -> float:
-    """Share of the peak learning rate: linear warm-up, then a cosine to 1 %."""
-    if step < warm_up:
-        return (step + 1) / warm_up
-    share = (step - warm_up) / max(steps - warm_up, 1)
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share))
-
-
-def _step(
-    model: AnchoredMoEDSR,
-    optimizer: torch.optim.Optimizer,
-    config: TrainConfig,
-    proteins: list[TrainingProtein],
-    step: int,
-) -> dict[str, float]:
-    """One optimiser step; its randomness depends on the seed and the step alone."""
-    rng = np.random.default_rng([config.seed, step])
-    torch.manual_seed(int(rng.integers(2**31)))
-    chosen = rng.choice(len(proteins), min(config.batch, len(proteins)), replace=False)
-    model.train()
-    terms, gates = [], []
-    for index in chosen.tolist():
-        example = proteins[index]
-        rows = torch.from_numpy(
-            rng.choice(len(example.points), min(config.points, len(example.points)), replace=False)
+        evaluate, keep, write = (
+            done == steps or (every > 0 and done % every == 0)
+            for every in (run.evaluate_every, run.checkpoint_every, run.log_every)
         )
-        code = model.encode(example.protein)
-        prepared = model.prepare(code, example.points[rows], example.start[rows])
-        frames = torch.from_numpy(rng.permutation(len(example.times))[: config.frames])
-        terms.append(
-            motion_loss(
-                model, code, prepared, example.distances[frames][:, rows], example.times[frames]
-            )
+        if evaluate or keep or write:
+            row = {"epoch": done / per_epoch, "learning_rate": share * optimizer.learning_rate}
+            row |= _means(task, sums, done, world)
+            sums = _no_sums(task, world)
+            state |= {"step": done, "seconds": watch.seconds(), "scaler": learner.scaler_state()}
+            scores = validate(task, learner, world) if evaluate else {}
+            if evaluate and scores[task.scores[0]] >= state["best"]:
+                state |= {"best": scores[task.scores[0]], "scores": scores}
+                if world.writes:
+                    save_checkpoint(folder.best, task.module, None, learner.average, state)
+            if keep and world.writes:
+                save_checkpoint(folder.last, task.module, learner.optimizer, learner.average, state)
+            line = {"step": done, **watch.row(done), **row}
+            line |= {f"val_{name}": value for name, value in scores.items()}
+            log.write(line)
+            if world.writes:
+                report(line)
+        tick(done, steps)
+    log.close()
+    world.wait()
+    task.module.load_state_dict(best_weights(folder.path))
+    task.module.eval()
+    return dict(state["scores"])
+
+
+def validate(task: Task, learner: Learner, world: World) -> dict[str, float]:
+    """Mean scores of the averaged weights over all validation examples, in all processes."""
+    sums = torch.zeros(len(task.scores) + 1, device=world.device)
+    with learner.averaged():
+        task.module.eval()
+        for number in world.share(task.n_validation):
+            scores = task.validate(number)
+            sums += torch.tensor([*(scores[name] for name in task.scores), 1.0]).to(sums)
+    *totals, n = world.sum(sums).tolist()
+    return {name: total / n for name, total in zip(task.scores, totals, strict=True)}
+
+
+def _resumed(folder: RunFolder, learner: Learner) -> dict[str, Any]:
+    """State of the last checkpoint, put back into the learner; or that of a fresh start."""
+    if not has_checkpoint(folder.last):
+        return {"step": 0, "best": -math.inf, "scores": {}, "seconds": 0.0}
+    average, state = load_checkpoint(folder.last, learner.module, learner.optimizer)
+    learner.restore(average, state["scaler"])
+    return state
+
+
+class _Watch:
+    """Seconds that a run has taken, over all its sittings."""
+
+    def __init__(self, first: int, steps: int, before: float) -> None:
+        self._first, self._steps, self._before = first, steps, before
+        self._began = time.monotonic()
+
+    def seconds(self) -> float:
+        return self._before + time.monotonic() - self._began
+
+    def row(self, done: int) -> dict[str, float]:
+        """Seconds so far and seconds left."""
+        pace = (time.monotonic() - self._began) / (done - self._first)
+        return {"seconds": self.seconds(), "seconds_left": pace * (self._steps - done)}
+
+
+def _gradients(task: Task, learner: Learner, seed: int, step: int, world: World) -> Tensor:
+    """Gather this process's share of one step's gradients; returns sums of its loss terms."""
+    task.module.train()
+    sums = _no_sums(task, world)
+    n_batches = learner.config.accumulate
+    for number in range(step * n_batches, (step + 1) * n_batches):
+        batch = task.order.batch(number)
+        mine = world.share(len(batch))
+        codes = [_encoded(task, batch[k], [seed, number, k]) for k in mine]
+        shares = _shares(task, codes, len(batch), world)
+        for k, code in zip(mine, codes, strict=True):
+            rng = _seeded([seed, number, k, _LOSS])
+            with learner.rounded():
+                terms = task.terms(batch[k], code, rng)
+            if len(shares) > 1:
+                terms["balance"] = len(shares) * (shares * code.gate).sum()
+            terms["loss"] = task.total(terms)
+            learner.backward(terms["loss"] / (len(batch) * n_batches))
+            row = [terms[name].detach().float() for name in _names(task)]
+            sums += torch.stack([*row, torch.ones_like(row[0])])
+    return sums
+
+
+def _encoded(task: Task, example: Example, key: list[int]) -> ProteinCode:
+    _seeded([*key, _ENCODING])
+    return task.encode(example)
+
+
+def _shares(
+    task: Task, codes: list[ProteinCode], n: int, world: World
+) -> Float[Tensor, " experts"]:
+    """Γ: share of the batch's proteins whose largest gate is each expert (MoE-DSR Eq. 8).
+
+    The whole batch's, whoever works on it; the load balance is then a mean over examples.
+    """
+    counts = torch.zeros(_experts(task), device=world.device)
+    for code in codes:
+        counts[code.gate.argmax()] += 1.0
+    return world.sum(counts) / n if len(counts) > 1 else counts
+
+
+def _experts(task: Task) -> int:
+    return getattr(task.model.config, "n_experts", 1)
+
+
+def _names(task: Task) -> list[str]:
+    """Columns of the log that are means over examples."""
+    return ["loss", *task.terms_logged, *(["balance"] if _experts(task) > 1 else [])]
+
+
+def _no_sums(task: Task, world: World) -> Tensor:
+    return torch.zeros(len(_names(task)) + 1, device=world.device)
+
+
+def _means(task: Task, sums: Tensor, done: int, world: World) -> dict[str, float]:
+    """Mean of each term over the examples of all processes since the last line of the log."""
+    *totals, n = world.sum(sums).tolist()
+    means = {name: total / n for name, total in zip(_names(task), totals, strict=True)}
+    if not math.isfinite(means["loss"]):
+        raise DivergedError(
+            f"the loss is {means['loss']} at step {done}; lower the learning rate, set "
+            "optimizer.clip, or use precision float32"
         )
-        gates.append(code.gate)
-    loss = torch.stack([t["score"] for t in terms]).mean()
-    balance = load_balance(torch.stack(gates))
-    optimizer.zero_grad()
-    (loss + config.balance_weight * balance).backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-    optimizer.step()
-    row = _mean([{name: float(value.detach()) for name, value in t.items()} for t in terms])
-    return {**row, "balance": float(balance.detach())}
+    return means
 
 
-@torch.no_grad()
-def _validate(
-    model: AnchoredMoEDSR, average: dict[str, Tensor], proteins: list[TrainingProtein]
-) -> dict[str, float]:
-    """Scores of the averaged weights, each protein's samples counting the same."""
-    current = {name: value.clone() for name, value in model.state_dict().items()}
-    model.load_state_dict(average)
-    model.eval()
-    rows = []
-    for example in proteins:
-        code: AnchoredCode = model.encode(example.protein)
-        step = max(1, len(example.points) // 4000)
-        prepared = model.prepare(code, example.points[::step], example.start[::step])
-        generator = torch.Generator().manual_seed(0)
-        terms = motion_loss(
-            model, code, prepared, example.distances[:, ::step], example.times,
-            draws=_VALIDATION_DRAWS, generator=generator,
-        )  # fmt: skip
-        rows.append({name: float(value) for name, value in terms.items()})
-    model.load_state_dict(current)
-    return _mean(rows)
-
-
-def _follow(average: dict[str, Tensor], model: AnchoredMoEDSR, decay: float) -> None:
-    for name, value in model.state_dict().items():
-        average[name].lerp_(value, 1.0 - decay)
-
-
-def _mean(rows: list[dict[str, float]]) -> dict[str, float]:
-    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
-
-
-def _claim(folder: Path, config: TrainConfig) -> None:
-    """Make the run folder ours, or see that it already is."""
-    folder.mkdir(parents=True, exist_ok=True)
-    wanted = json.loads(json.dumps(asdict(config)))
-    path = folder / "config.json"
-    if path.exists() and _read_json(path) != wanted:
-        raise InputError(
-            f"{folder} holds a run of another configuration; give another --out or remove it"
-        )
-    with whole_file(path) as file:
-        file.write(json.dumps(wanted, indent=1).encode())
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}); give another --out") from error
+def _seeded(key: list[int]) -> np.random.Generator:
+    """Random numbers of one purpose; seeds torch's own generator too."""
+    rng = np.random.default_rng(key)
+    torch.manual_seed(int(rng.integers(2**62)))
+    return rng

@@ -1,0 +1,108 @@
+"""What a model is trained and validated on: trajectories by name, in a folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from moedsr_core.data.ensemble import load_ensemble
+from moedsr_core.data.samples import MotionSample, SampleConfig, prepare_samples
+from moedsr_core.errors import InputError
+from moedsr_core.frame import TimeMap
+from moedsr_core.training.motion_task import TrainingProtein, training_protein
+from moedsr_core.training.surfaces import EnsembleSurfaces, StoredSurfaces, Surfaces
+
+Split = dict[str, list[dict[str, Any]]]
+"""Entries by part: ``name`` and, where files carry no time stamps, ``spacing_ps``."""
+
+
+def open_surfaces(folder: Path, entry: dict[str, Any]) -> dict[str, Surfaces]:
+    """Surfaces of a split's entry by trajectory: prepared ones, or else made from the atoms.
+
+    Args:
+        folder: Holds the stores NAME.h5 or NAME_R1.h5 … (each replicate by itself), or
+            NAME/top.pdb and NAME/traj.xtc.
+        entry: The protein's name and, for the latter, perhaps its ``spacing_ps``.
+
+    Raises:
+        InputError: If the files are missing or cannot be used.
+    """
+    name = entry["name"]
+    stores = [
+        path
+        for path in sorted(folder.glob("*.h5"))
+        if re.fullmatch(re.escape(name) + r"(_R\d+)?", path.stem)
+    ]
+    if stores:
+        return {path.stem: StoredSurfaces(path) for path in stores}
+    topology, trajectory = folder / name / "top.pdb", folder / name / "traj.xtc"
+    ensemble = load_ensemble(topology, trajectory, spacing_ps=entry.get("spacing_ps"))
+    return {name: EnsembleSurfaces(ensemble)}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Trajectories by part of a split.
+
+    Attributes:
+        folder: Where they lie.
+        split: Which of them are for what.
+        kept: Folder for what is measured once and kept.
+        track: Goes through a sequence and shows how far it is.
+    """
+
+    folder: Path
+    split: Split
+    kept: Path
+    track: Callable[[Sequence[Any]], Iterable[Any]] = iter
+
+    def surfaces(self, part: str) -> dict[str, Surfaces]:
+        """Surfaces of one part's trajectories by name.
+
+        Raises:
+            InputError: If a trajectory cannot be used, or there is none to train on.
+        """
+        found: dict[str, Surfaces] = {}
+        for entry in self._entries(part):
+            found |= open_surfaces(self.folder, entry)
+        return found
+
+    def samples(
+        self, part: str, config: SampleConfig, time: TimeMap, device: torch.device
+    ) -> list[TrainingProtein]:
+        """Motion samples of one part's trajectories, measured where that has not been done.
+
+        Raises:
+            InputError: If a trajectory cannot be used, or there is none to train on.
+        """
+        proteins = []
+        for entry in self._entries(part):
+            place = self.folder / entry["name"]
+            paths = prepare_samples(
+                place / "top.pdb", place / "traj.xtc", self.kept, config,
+                name=entry["name"], spacing_ps=entry.get("spacing_ps"),
+            )  # fmt: skip
+            proteins += [training_protein(MotionSample.load(path), time, device) for path in paths]
+        return proteins
+
+    def _entries(self, part: str) -> Iterable[dict[str, Any]]:
+        entries = self.split[part]
+        if part == "train" and not entries:
+            raise InputError(
+                "training needs at least one trajectory, and the split lists none under train; "
+                "add some or name them with --names"
+            )
+        return self.track(entries) if entries else []
+
+
+def chosen(split: Split, names: Sequence[str]) -> Split:
+    """Training and validation part; with names, these alone to train on, wherever they stood."""
+    if not names:
+        return {part: split[part] for part in ("train", "validation")}
+    known = {entry["name"]: entry for part in split.values() for entry in part}
+    return {"train": [known.get(name, {"name": name}) for name in names], "validation": []}
