@@ -22,7 +22,7 @@ from moedsr_core.models.base import ProteinCode, ProteinInput
 from moedsr_core.models.inputs import protein_input
 from moedsr_core.models.registry import LoadedModel, load_model
 from moedsr_core.predict_options import PredictOptions, choose_device
-from moedsr_core.structure import Structure, polymer_heavy_atoms
+from moedsr_core.structure import Structure, check_complete, polymer_heavy_atoms
 from moedsr_core.surface.choice import surface_mesh
 from moedsr_core.surface.mesh import Mesh
 from moedsr_core.surface.sampling import sample_surface
@@ -55,7 +55,8 @@ class Prediction:
         loaded: A model that is already in memory, in place of ``options.model``.
 
     Raises:
-        InputError: If the device is absent or the structure holds no polymer.
+        InputError: If the device is absent, or the structure holds no polymer, or one that is not
+            whole (:func:`structure.check_complete`).
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Prediction:
         self.device = choose_device(options.device)
         self._structure = structure
         self._atoms = polymer_heavy_atoms(structure)
+        check_complete(self._atoms)
         self._loaded = loaded
         self._started = 0.0
         self._first: Float[np.ndarray, "first 3"] | None = None

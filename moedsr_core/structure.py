@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.spatial import cKDTree
 
 from moedsr_core.chemistry import (
     ELEMENTS,
@@ -25,6 +26,12 @@ from moedsr_core.errors import InputError
 
 MAX_ATOMS = 60_000
 """Largest molecule that is taken on; a ribosomal subunit passes it, a solvated box may not."""
+_LEAST_PER_RESIDUE = 3.5
+"""Heavy atoms per residue below which a polymer is a trace; glycine has four."""
+_COINCIDENT = 0.05
+"""Atoms nearer to each other than this are at one place [Å]."""
+_FEW = 0.02
+"""Share of atoms at one place with another that a careless file may have."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +181,30 @@ def polymer_heavy_atoms(structure: Structure) -> Structure:
             "load or select a polymer"
         )
     return structure.select(mask)
+
+
+def check_complete(polymer: Structure) -> None:
+    """Refuse atoms that enclose no molecule.
+
+    Raises:
+        InputError: If most heavy atoms are missing, as in a Cα trace, or many lie on each other.
+    """
+    per_residue = len(polymer) / polymer.n_residues
+    if polymer.n_residues > 2 and per_residue < _LEAST_PER_RESIDUE:
+        raise InputError(
+            f"expected all heavy atoms of the polymer, got {len(polymer)} in "
+            f"{polymer.n_residues} residues; rebuild the missing ones first, for example with "
+            "PDBFixer"
+        )
+    if len(polymer) < 2:
+        return
+    apart, _ = cKDTree(polymer.coords).query(polymer.coords, k=[2])
+    together = int((apart < _COINCIDENT).sum())
+    if together > _FEW * len(polymer):
+        raise InputError(
+            f"expected atoms at different places, got {together} of {len(polymer)} that lie on "
+            "another one; remove the duplicates"
+        )
 
 
 def from_arrays(

@@ -82,12 +82,12 @@ def moedsr_predict(
         color = motion, fluctuation, normal, chain, expert or a PyMOL colour
             {default: motion}
 
-        seed = integer: draw one plausible motion {default: the typical one}
+        seed = integer: which plausible motion is drawn {default: 0}
 
         backend = local: where it is computed {default: local}
 
         wait = 0 or 1: return when the surface is complete {default: -1, not in
-            a window}
+            a window}; without a window it always waits
 
     EXAMPLE
 

@@ -30,7 +30,8 @@ class Order:
         name: The object to make; empty for the usual name.
         coloring: How it is coloured.
         backend: Where it is computed.
-        wait: Whether to return only when it is complete; None decides by the window.
+        wait: Whether to return only when it is complete, as it always does without a window,
+            where nothing would show the frames; None waits there alone.
         quiet: Whether to say nothing.
     """
 
@@ -72,7 +73,7 @@ def carry_out(order: Order, _self: Any) -> str:
     receiver = Receiver(backend, atoms.arrays(), order.options)
     job = Job(surface, receiver, workspace, Progress(name, order.quiet), _self)
     job.start()
-    if order.wait or (order.wait is None and not in_window()):
+    if order.wait or not in_window():
         job.wait()
     else:
         run_between_events(job)

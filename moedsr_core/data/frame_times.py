@@ -55,7 +55,8 @@ def frame_times(
         return _even(stamps, coords, spacing_ps, source)
     if not np.isfinite(stamps).all() or np.ptp(stamps) == 0:
         raise InputError(
-            f"the time stamps of {source} do not increase; give the spacing of its frames"
+            f"the time stamps of {source} do not increase; give the spacing of its frames "
+            "(--spacing-ps)"
         )
     notes = []
     order = np.argsort(stamps, kind="stable")
@@ -114,7 +115,8 @@ def _without_repeats(
         if here != original and np.abs(coords[here] - coords[original]).max() > _SAME:
             raise InputError(
                 f"the time stamps of {source} do not increase: frames {original} and {here} "
-                f"differ but are both at {stamps[here]:g} ps; give the spacing of its frames"
+                f"differ but are both at {stamps[here]:g} ps; give the spacing of its frames "
+                "(--spacing-ps)"
             )
     kept = order[order == first]
     return kept, len(order) - len(kept)

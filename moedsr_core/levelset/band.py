@@ -228,7 +228,7 @@ class NarrowBand:
         if not self.crossing.any():
             raise InputError(
                 f"there is no surface at t = {t:g}: the field never crosses the level in this "
-                "box; use another level or another model"
+                "box; use a finer spacing, another level or another model"
             )
 
 
