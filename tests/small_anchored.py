@@ -17,6 +17,7 @@ SMALL = AnchoredConfig(
     local_channels=8,
     neighbours=8,
     phi_z=16,
+    largest_offset=1.0,
 )
 
 

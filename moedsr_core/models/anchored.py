@@ -89,7 +89,7 @@ class AnchoredConfig:
     """Amplitude up to which a place moves on its own [Å]."""
     largest_displacement: float = 3.0
     """No point is displaced further [Å]."""
-    largest_offset: float = 1.0
+    largest_offset: float = 0.4
     """Signed distances change at most this much beside the displacement [Å]."""
     typical_share: float = 0.35
     """Size of the displacements that the typical shape is averaged over, as a share of drawn ones.
