@@ -10,10 +10,9 @@ a shipped model, or a JSON file of scripts/evaluate.py::
 
 from __future__ import annotations
 
-import json
 import sys
 import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -25,14 +24,29 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from moedsr_core.data.ensemble import Ensemble
 from moedsr_core.data.identity import IdentityRule, align_all, find_mmseqs
-from moedsr_core.data.splits import PARTS, load_part, read_split
+from moedsr_core.data.splits import PARTS
 from moedsr_core.errors import CancelledError, InputError, MoedsrError
-from moedsr_core.evaluation import EvaluateOptions, evaluate
-from moedsr_core.files import whole_file, writing
-from moedsr_core.models.registry import LoadedModel, load_model
-from moedsr_core.predict_options import choose_device
+from moedsr_core.evaluation import EvaluateOptions
 from moedsr_core.reports.expert_table import expert_report
-from moedsr_core.reports.experts import ExpertOptions, Routing, gate_of, likeness, sequence
+from moedsr_core.reports.experts import (
+    ExpertOptions,
+    Routing,
+    gate_of,
+    likeness,
+    refuse_without_experts,
+    sequence,
+)
+from moedsr_core.reports.moe_measure import (
+    Labelled,
+    input_structures,
+    is_scores,
+    labelled,
+    load_trial,
+    measure,
+    read_ensembles,
+    refuse_trained_on,
+    write_trial,
+)
 from moedsr_core.reports.moe_report import MoeReport
 from moedsr_core.reports.moe_studies import (
     BACKBONE_STUDY,
@@ -41,6 +55,7 @@ from moedsr_core.reports.moe_studies import (
     TrainingPlan,
     check_variants,
     commands,
+    describe,
     sweep_study,
 )
 from moedsr_core.reports.moe_tables import Heading, TableOptions, compared, per_protein
@@ -48,7 +63,6 @@ from moedsr_core.reports.moe_trials import Contest, Trial, read_trial
 
 SPLIT = Path(__file__).with_name("protein_md.json")
 PAPER_SWEEP = ("4", "8", "16")
-Labelled = dict[str, list[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +75,6 @@ class _Common:
     """Which proteins are for what."""
     out: Path | None = None
     """Folder of the table; by default tables/TABLE."""
-    device: str = "cpu"
-    """Where networks run: auto, cpu, mps, cuda or cuda:N."""
     threads: int = 2
     """Processor threads."""
 
@@ -76,7 +88,7 @@ class Table1(_Common):
     table: tyro.conf.OmitArgPrefixes[TableOptions] = field(default_factory=TableOptions)
     """What is put into the table."""
     measure: EvaluateOptions = field(default_factory=EvaluateOptions)
-    """How models are measured; its device is that above."""
+    """How models are measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +117,8 @@ class Encoding(Variants):
 class Experts(_Common):
     """Which protein goes to which expert, and how alike an expert's are (MoE-DSR, Table 3)."""
 
+    device: str = "cpu"
+    """Where the router runs: auto, cpu, mps, cuda or cuda:N."""
     parts: tuple[str, ...] = PARTS
     """Parts of the split; the paper does not say which, its examples need all."""
     table: tyro.conf.OmitArgPrefixes[ExpertOptions] = field(default_factory=ExpertOptions)
@@ -178,7 +192,7 @@ def _out(asked: _Common) -> Path:
 
 
 def _report(asked: Table1 | Experts, console: Console) -> MoeReport:
-    models = _labelled(asked.models)
+    models = labelled(asked.models)
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
     )  # fmt: skip
@@ -191,105 +205,69 @@ def _report(asked: Table1 | Experts, console: Console) -> MoeReport:
     return per_protein(contest, asked.table, TABLE1)
 
 
-def _labelled(models: tuple[str, ...]) -> Labelled:
-    """Trials by label.
-
-    Raises:
-        InputError: If there is none, one has no label, or two have the same.
-    """
-    found: Labelled = {}
-    for model in models:
-        label, equals, trials = model.partition("=")
-        if not equals or not label or not all(trials.split(",")):
-            raise InputError(f"--models takes LABEL=TRIAL,TRIAL, got {model!r}")
-        if label in found:
-            raise InputError(f"the label {label} is given twice; join its trials by commas")
-        found[label] = trials.split(",")
-    if not found:
-        raise InputError("a table needs models; give --models LABEL=TRIAL,TRIAL")
-    return found
-
-
-def _load(trial: str, device: str) -> LoadedModel:
-    """Weights of a run folder, of a folder with weights, or by name."""
-    run = Path(trial) / "weights"
-    return load_model(run if run.is_dir() else trial, choose_device(device))
-
-
 def _contest(asked: Table1, models: Labelled, bar: Progress) -> Contest:
-    weights = {
-        label: [t for t in trials if not t.endswith(".json")] for label, trials in models.items()
-    }
+    """Whatever can be refused is, before anything is measured."""
+    weights = {label: [t for t in ts if not is_scores(t)] for label, ts in models.items()}
+    read = {t: read_trial(Path(t)) for ts in models.values() for t in ts if is_scores(t)}
     if isinstance(asked, Variants):
-        loaded = {label: [_load(t, "cpu") for t in trials] for label, trials in weights.items()}
-        check_variants(_study(asked), loaded)
-    read = {t: read_trial(Path(t)) for ts in models.values() for t in ts if t.endswith(".json")}
-    ensembles = _ensembles(asked, (asked.part,)) if any(weights.values()) else {}
-    trials = {
-        label: tuple(
-            read[t] if t in read else _measured(asked, f"{label}-{k}", t, ensembles, bar)
-            for k, t in enumerate(group)
-        )
-        for label, group in models.items()
-    }
-    return Contest(trials, asked.table.contender)
+        known = {label: [describe(load_trial(t)) for t in ts] for label, ts in weights.items()}
+        check_variants(_study(asked), known)
+    ensembles = {}
+    if any(weights.values()):
+        ensembles = read_ensembles(asked.data, asked.split, (asked.part,))
+    for trial in [t for ts in weights.values() for t in ts if asked.part != "train"]:
+        refuse_trained_on(load_trial(trial), ensembles)
 
+    def scores(label: str, k: int, trial: str) -> Trial:
+        return read.get(trial) or _measured(asked, f"{label}-{k}", trial, ensembles, bar)
 
-def _ensembles(asked: _Common, parts: tuple[str, ...], **options: int) -> dict[str, Ensemble]:
-    if asked.data is None:
-        raise InputError("models are measured on trajectories; give --data")
-    split, found = read_split(asked.split), {}
-    for part in parts:
-        found |= load_part(split, part, asked.data, **options)
-    if not found:
-        raise InputError(f"{asked.split} lists nothing under {', '.join(parts)}")
-    return found
+    return Contest(
+        {
+            label: tuple(scores(label, k, t) for k, t in enumerate(ts))
+            for label, ts in models.items()
+        },
+        asked.table.contender,
+    )
 
 
 def _measured(
     asked: Table1, name: str, source: str, ensembles: dict[str, Ensemble], bar: Progress
 ) -> Trial:
     """Measure one trial on all proteins, and keep its scores beside the table."""
-    loaded, scores = _load(source, asked.device), {}
-    options = replace(asked.measure, device=asked.device)
-    task = bar.add_task(name, total=None)
-    for done, ensemble in enumerate(ensembles.values()):
-        title = f"{name}: {ensemble.name} ({done + 1} of {len(ensembles)})"
+    loaded, task = load_trial(source, asked.measure.device), bar.add_task(name, total=None)
 
-        def tell(stage: str, step: int, total: int, title: str = title) -> None:
-            bar.update(task, description=f"{title}, {stage}", completed=step, total=total)
+    def tell(what: str, step: int, total: int) -> None:
+        bar.update(task, description=f"{name}: {what}", completed=step, total=total)
 
-        scores[ensemble.name] = evaluate(ensemble, loaded, options, tell).to_dict()
+    trial = measure(loaded, ensembles, asked.measure, tell)
     place = _out(asked) / "scores" / f"{name}.json"
-    with writing(place.parent):
-        place.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(place) as file:
-        file.write(json.dumps(scores, indent=1, allow_nan=False).encode())
+    write_trial(trial, place)
     bar.console.print(f"scores of {name} are in {place}")
-    return Trial(source=source, evaluations=scores)
+    return trial
 
 
 def _experts(asked: Experts, models: Labelled, bar: Progress) -> MoeReport:
     find_mmseqs()
-    structures = {
-        name: ensemble.structure
-        for name, ensemble in _ensembles(asked, asked.parts, max_frames=2).items()
+    loaded = {
+        f"{m}-{k}": load_trial(t, asked.device)
+        for m, ts in models.items()
+        for k, t in enumerate(ts)
     }
+    for one in loaded.values():
+        refuse_without_experts(one)
+    proteins = input_structures(read_ensembles(asked.data, asked.split, asked.parts, max_frames=2))
     routings = []
-    for label, trials in models.items():
-        for k, trial in enumerate(trials):
-            loaded, name = _load(trial, asked.device), f"{label}-{k}"
-            items = bar.track(structures.values(), total=len(structures), description=name)
-            gates = np.stack([gate_of(loaded, one, asked.table.seed) for one in items])
-            routings.append(Routing(model=name, proteins=tuple(structures), gates=gates))
+    for name, one in loaded.items():
+        items = bar.track(proteins.values(), total=len(proteins), description=name)
+        gates = np.stack([gate_of(one, protein, asked.table.seed) for protein in items])
+        routings.append(Routing(model=name, proteins=tuple(proteins), gates=gates))
     task = bar.add_task("aligning sequences", total=None)
     matches = align_all(
-        {name: sequence(one) for name, one in structures.items()},
+        {name: sequence(one) for name, one in proteins.items()},
         threads=asked.threads,
         report=lambda done, total: bar.update(task, completed=done, total=total),
     )
-    found = likeness(list(structures), matches, asked.rule)
-    return expert_report(routings, found, asked.table)
+    return expert_report(routings, likeness(list(proteins), matches, asked.rule), asked.table)
 
 
 if __name__ == "__main__":

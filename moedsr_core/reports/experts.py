@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -14,7 +15,9 @@ from moedsr_core.choices import check_choice, check_number
 from moedsr_core.data.identity import IdentityRule, Match
 from moedsr_core.errors import InputError
 from moedsr_core.model_field import on_device
+from moedsr_core.models.anchored import AnchoredMoEDSR
 from moedsr_core.models.inputs import protein_input
+from moedsr_core.models.moedsr import MoEDSR
 from moedsr_core.models.registry import LoadedModel
 from moedsr_core.structure import Structure
 
@@ -77,6 +80,19 @@ def sequence(structure: Structure) -> str:
     )
 
 
+def refuse_without_experts(loaded: LoadedModel) -> None:
+    """See that a model has a router.
+
+    Raises:
+        InputError: If it has none.
+    """
+    if not isinstance(loaded.model, (MoEDSR, AnchoredMoEDSR)):
+        raise InputError(
+            f"{loaded.info.name} is a {loaded.info.architecture} model, which has no experts; "
+            "give weights of moedsr or moedsr-anchored"
+        )
+
+
 @torch.no_grad()
 def gate_of(loaded: LoadedModel, structure: Structure, seed: int = 0) -> Float[np.ndarray, " n"]:
     """Weight of each expert for one protein, from its input structure.
@@ -84,16 +100,11 @@ def gate_of(loaded: LoadedModel, structure: Structure, seed: int = 0) -> Float[n
     Raises:
         InputError: If the model has no router.
     """
-    router, gate = (getattr(loaded.model, name, None) for name in ("router", "gate"))
-    if not (isinstance(router, torch.nn.Module) and isinstance(gate, torch.nn.Module)):
-        raise InputError(
-            f"{loaded.info.name} is a {loaded.info.architecture} model, which has no experts; "
-            "give weights of moedsr or moedsr-anchored"
-        )
+    refuse_without_experts(loaded)
+    model = cast("MoEDSR | AnchoredMoEDSR", loaded.model)
     protein, _ = protein_input(structure, scale=loaded.scale, seed=seed)
-    device = next(loaded.model.parameters()).device
-    _, descriptor = router(on_device(protein, device))
-    return np.asarray(gate(descriptor).cpu().numpy(), np.float64)
+    _, descriptor = model.router(on_device(protein, next(model.parameters()).device))
+    return np.asarray(model.gate(descriptor).cpu().numpy(), np.float64)
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,7 @@ def draw_proteins(figure: Any, contest: Contest, metrics: Sequence[str], title: 
         axes.set_title(metric)
         axes.grid(axis="x", alpha=0.3)
     panels[0].set_yticks(range(len(contest.proteins)), contest.proteins)
-    panels[0].invert_yaxis()
+    panels[0].set_ylim(len(contest.proteins) - 0.5, -0.5)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
     figure.suptitle(title)
 

@@ -6,6 +6,7 @@ and see that weights are what their label says, and differ in nothing else.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 from collections.abc import Mapping, Sequence
@@ -204,49 +205,65 @@ def commands(
     return [*lines, shlex.join(words)]
 
 
-def describe_training(loaded: LoadedModel) -> dict[str, Any]:
-    """Everything that decided a model's weights but its seed, by dotted path.
+@dataclass(frozen=True)
+class Description:
+    """Everything that decided a model's weights but its seed.
 
-    How it was trained is known where the weights lie in their run folder.
+    Attributes:
+        folder: Of the weights.
+        settings: Values by dotted path; those of the training where the weights lie in their run
+            folder.
     """
-    described = _flat(config_to_dict(loaded.model.config))
-    described["architecture"] = loaded.info.architecture
-    path = loaded.info.folder.parent / "config.json"
-    if loaded.info.folder.name == "weights" and path.is_file():
-        training = json.loads(path.read_text(encoding="utf-8"))
-        shared = {key: value for key, value in training.items() if key not in ("model", "preset")}
-        described |= {f"training.{key}": value for key, value in _flat(shared).items()}
-    described.pop("training.run.seed", None)
-    return described
+
+    folder: Path
+    settings: Settings
 
 
-def check_variants(study: Study, models: Mapping[str, Sequence[LoadedModel]]) -> None:
+def describe(loaded: LoadedModel) -> Description:
+    """Description of a model."""
+    folder = loaded.info.folder
+    settings = {**_flat(config_to_dict(loaded.model.config)), "preset": loaded.info.architecture}
+    run = folder.parent
+    if folder.name == "weights" and (run / "config.json").is_file():
+        training = _flat(json.loads((run / "config.json").read_text(encoding="utf-8")))
+        settings |= {key: v for key, v in training.items() if not key.startswith("model.")}
+        if (run / "split.json").is_file():
+            split = hashlib.sha256((run / "split.json").read_bytes()).hexdigest()
+            settings["hash of split.json"] = split[:12]
+    settings.pop("run.seed", None)
+    return Description(folder, settings)
+
+
+def check_variants(study: Study, models: Mapping[str, Sequence[Description]]) -> None:
     """See that models are what their labels say and differ in nothing else.
 
     Raises:
         InputError: If not, naming the first difference.
     """
-    first: tuple[Path, dict[str, Any]] | None = None
     for label, group in models.items():
-        for loaded in group:
-            found = describe_training(loaded)
-            _check_label(study, label, loaded, found)
-            rest = {key: value for key, value in found.items() if key not in study.fields}
-            first = first or (loaded.info.folder, rest)
-            for key in sorted(first[1].keys() & rest.keys()):
-                if first[1][key] != rest[key]:
-                    raise InputError(
-                        f"{first[0]} has {key} {first[1][key]} and {loaded.info.folder} has "
-                        f"{rest[key]}, so their difference would not be that of "
-                        f"{study.heading.variable} alone; train both alike"
-                    )
+        settings = study.settings(label)
+        for one in group:
+            _check_label(one, label, settings)
+    everyone = [one for group in models.values() for one in group]
+    for other in everyone[1:]:
+        _check_alike(everyone[0], other, study)
 
 
-def _check_label(study: Study, label: str, loaded: LoadedModel, found: dict[str, Any]) -> None:
-    for path, value in study.settings(label).items():
-        if found.get(path) != value:
+def _check_alike(first: Description, other: Description, study: Study) -> None:
+    for key in sorted(first.settings.keys() & other.settings.keys() - set(study.fields)):
+        if first.settings[key] != other.settings[key]:
             raise InputError(
-                f"{loaded.info.folder} is labelled {label} and has {path} {found.get(path)}, not "
+                f"{first.folder} has {key} {first.settings[key]} and {other.folder} has "
+                f"{other.settings[key]}, so that their difference would not be that of "
+                f"{study.heading.variable} alone; train both alike"
+            )
+
+
+def _check_label(one: Description, label: str, settings: Settings) -> None:
+    for path, value in settings.items():
+        if one.settings.get(path) != value:
+            raise InputError(
+                f"{one.folder} is labelled {label} and has {path} {one.settings.get(path)}, not "
                 f"{value}; label it by what it is"
             )
 

@@ -23,6 +23,11 @@ _SAME_OPTIONS = ("spacing", "omega", "distances")
 _REPLICATE = re.compile(r"_R\d+$")
 
 
+def protein_of(trajectory: str) -> str:
+    """Name of the protein that a trajectory is of; replicates are NAME_R1, NAME_R2 …."""
+    return _REPLICATE.sub("", trajectory)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trial:
     """One trained model on all proteins of a table."""
@@ -34,10 +39,10 @@ class Trial:
 
     @cached_property
     def proteins(self) -> dict[str, list[str]]:
-        """Trajectories of each protein; replicates NAME_R1, NAME_R2 … are those of NAME."""
+        """Trajectories of each protein."""
         found: dict[str, list[str]] = {}
         for name in self.evaluations:
-            found.setdefault(_REPLICATE.sub("", name), []).append(name)
+            found.setdefault(protein_of(name), []).append(name)
         return found
 
     def value(self, protein: str, contender: str, metric: str) -> float:
@@ -119,10 +124,9 @@ class Contest:
 
     def values(self, label: str, metric: str) -> Float[np.ndarray, "trials proteins"]:
         """Figure of every trial on every protein; baselines have one trial."""
-        if label in BASELINES:
-            group, who = (self._first,), label
-        else:
-            group, who = self.trials[label], self.contender
+        still = label in BASELINES
+        group = (self._first,) if still else self.trials[label]
+        who = label if still else self.contender
         return np.array([[t.value(p, who, metric) for p in self.proteins] for t in group])
 
     @property
