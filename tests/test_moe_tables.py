@@ -139,7 +139,7 @@ def test_a_file_that_holds_no_scores_is_refused(text, tmp_path):
     path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=r"odd\.json"):
         read_trial(path)
-    with pytest.raises(InputError, match="nothing.json"):
+    with pytest.raises(InputError, match=r"nothing\.json"):
         read_trial(tmp_path / "nothing.json")
 
 
