@@ -150,7 +150,7 @@ def test_models_on_different_proteins_share_no_table(families):
 def test_real_alignments_tell_relatives_from_strangers():
     rng = np.random.default_rng(0)
     one, other = ("".join(rng.choice(list("ARNDCQEGHILKMFPSTWYV"), 120)) for _ in range(2))
-    texts = {"a": one, "b": one[:100] + other[:20], "c": other}
+    texts = {"a": one, "b": one[:100], "c": other}
     found = likeness(list(texts), align_all(texts), RULE)
     assert found.related.tolist() == [
         [False, True, False], [True, False, False], [False, False, False],
