@@ -34,7 +34,7 @@ def script():
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """Two helices that tremble, one of them thrice, a split of them, and a small model of each kind in a run folder."""
+    """Two trembling helices, one of them thrice, a split, and a small model of each kind."""
     root = tmp_path_factory.mktemp("world")
     for name, residues in (("short", 6), ("long", 8)):
         write_helix(root / "data" / name, name, residues)
