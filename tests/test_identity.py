@@ -81,6 +81,16 @@ def test_a_program_of_another_age_is_refused(monkeypatch, tmp_path, line):
 
 
 @unix
+def test_an_alignment_of_nothing_is_none(monkeypatch, tmp_path):
+    impostor(
+        tmp_path, monkeypatch,
+        "pathlib.Path('all.lookup').write_text('0\\t0\\t0\\n1\\t1\\t0\\n')\n"
+        "pathlib.Path('pairs.tsv').write_text('0\\t1\\t0\\t0\\t0.1\\t1.2\\t7E-310')",
+    )  # fmt: skip
+    assert align_all({"a": "AAAAAA", "b": "AAAAAAAA"}) == []
+
+
+@unix
 def test_a_file_that_is_no_program_is_refused(monkeypatch, tmp_path):
     impostor(tmp_path, monkeypatch, "")
     (tmp_path / "mmseqs").write_bytes(b"\x00\x01\x02")

@@ -228,14 +228,17 @@ def _every_pair(folder: Path, queries: list[int], targets: list[int]) -> None:
 
 
 def _read_pairs(path: Path, sequences: dict[str, str]) -> list[Match]:
-    """Alignments of different sequences, as MMseqs2 wrote them."""
+    """Alignments of different sequences, as MMseqs2 wrote them.
+
+    Of very short sequences it may write one of no columns, whose expectation value it never set.
+    """
     names, matches = list(sequences), []
     with _mmseqs_wrote(path) as lines:
         for line in lines:
             query, target, identical, columns, *rest = line.split("\t")
             of_query, of_target, evalue = (float(value) for value in rest)
             a, b = names[int(query)], names[int(target)]
-            if a != b:
+            if a != b and int(columns) > 0:
                 coverage = of_query if len(sequences[a]) <= len(sequences[b]) else of_target
                 identity = int(identical) / int(columns)
                 matches.append(Match(identity, coverage, evalue, *sorted((a, b))))
