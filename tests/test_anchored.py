@@ -185,7 +185,7 @@ def test_a_drawn_motion_is_the_first_surface_at_displaced_points(model, code, pr
     moved = prepared["waves"][:, : half // 2] @ model.displacement.directions(z[:half])
     origin = prepared["position"] - 0.3 * rise * moved
     truth = protein.surface.signed_distance(origin.double().numpy())
-    assert np.abs(f.numpy() - truth).mean() < 0.02
+    assert np.abs(f.numpy() - truth).mean() < 0.03
     assert np.abs(f.numpy() - truth).max() < 0.25
     assert np.abs(f.numpy() - prepared["start"].numpy()).max() > 0.2
 
