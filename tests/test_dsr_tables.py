@@ -8,7 +8,7 @@ import io
 import numpy as np
 import pytest
 import torch
-from oracle import ball, loaded, trained, truth_of, walking
+from oracle import SCALE, ball, loaded, trained, truth_of, walking
 
 from moedsr_core.data.paths import load_path
 from moedsr_core.errors import CheckpointError, InputError
@@ -41,16 +41,19 @@ def oracle_rows():
 
 
 @pytest.mark.parametrize("protocol", QUICK.protocols)
-def test_a_model_that_knows_every_surface_scores_full_marks(oracle_rows, protocol):
-    for convention in QUICK.conventions:
-        assert (scores(oracle_rows, protocol, "dsr", "iou", convention) > 0.93).all()
-        assert (scores(oracle_rows, protocol, "dsr", "normal_consistency_signed") > 0.93).all()
+def test_a_model_that_knows_every_surface_scores_as_high_as_the_grid_allows(oracle_rows, protocol):
+    for convention, least in (("paper", 0.9), ("dsr_code", 0.8)):
+        assert (scores(oracle_rows, protocol, "dsr", "iou", convention) > least).all()
+        signed = scores(oracle_rows, protocol, "dsr", "normal_consistency_signed", convention)
+        assert (signed > 0.95).all()
+    lengths = scores(oracle_rows, protocol, "dsr", "chamfer")
+    assert (lengths * SCALE < 0.3).all()
 
 
 def test_what_stands_still_falls_behind_on_a_moving_path(oracle_rows):
     for protocol, still in (("reconstruction", "first"), ("future_11_20", "last")):
         ours, theirs = (scores(oracle_rows, protocol, who, "iou") for who in ("dsr", still))
-        assert theirs[-1] < 0.9 < ours[-1]
+        assert theirs[-1] < 0.75 < 0.9 < ours[-1]
 
 
 def test_every_experiment_has_its_contenders_in_both_conventions(oracle_rows):
@@ -67,7 +70,7 @@ def test_linear_interpolation_is_exact_on_a_straight_path_and_not_on_a_curved_on
     straight, curved = (trained(walking(80, bend=b), ball) for b in (0.0, 30.0))
     for k in (1, 37, 77):
         np.testing.assert_allclose(between(straight, k), straight.ensemble.coords[k], atol=1e-9)
-    assert np.abs(between(curved, 37) - curved.ensemble.coords[37]).max() > 0.1
+    assert np.abs(between(curved, 33) - curved.ensemble.coords[33]).max() > 0.1
     for k in (0, 36, 78):
         np.testing.assert_allclose(between(curved, k), curved.ensemble.coords[k], atol=1e-9)
 
@@ -203,9 +206,7 @@ def test_models_of_another_kind_of_training_are_refused():
     with pytest.raises(CheckpointError, match="each protein's own scale"):
         trained(walking(4), ball, scale=None)
     with pytest.raises(CheckpointError, match="has 3 entries"):
-        TrainedPath(
-            ensemble=walking(4), loaded=loaded(ball), code=torch.zeros(3), train=(0, 2)
-        )
+        TrainedPath(ensemble=walking(4), loaded=loaded(ball), code=torch.zeros(3), train=(0, 2))
 
 
 @pytest.mark.data

@@ -78,7 +78,7 @@ class TrainedPath:
         """
         if self.loaded.time_map.span_ps == 0:
             return 2.0 * k / self.train[-1] - 1.0
-        return float(self.loaded.time_map.to_t(self.ensemble.lags_ps[k]))
+        return float(self.loaded.time_map.to_t(self.ensemble.lags_ps[[k]])[0])
 
     def true_mesh(self, coords: Float[np.ndarray, "atoms 3"], spacing: float) -> Mesh:
         """Solvent-excluded surface of atoms given in the trajectory's pose [units of Ω].
