@@ -15,7 +15,7 @@ _AMBIENT = 0.35
 
 
 def draw_mesh(axes: Any, mesh: Mesh, colour: tuple[float, float, float], half_width: float) -> None:
-    """Draw a mesh as lit triangles, seen from the side of the observer of Ω's x and z axes.
+    """Draw a mesh as lit triangles, seen along y from a little above, with the x axis across.
 
     Args:
         axes: Three-dimensional axes of matplotlib.
@@ -31,7 +31,7 @@ def draw_mesh(axes: Any, mesh: Mesh, colour: tuple[float, float, float], half_wi
     )
     for limit in (axes.set_xlim, axes.set_ylim, axes.set_zlim):
         limit(-half_width, half_width)
-    axes.set_box_aspect((1, 1, 1))
+    axes.set_box_aspect((1, 1, 1), zoom=1.5)
     axes.set_axis_off()
     axes.view_init(elev=20, azim=-70)
 

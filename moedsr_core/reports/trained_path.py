@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -164,8 +163,7 @@ def open_run(
     run: Path,
     data: Path,
     names: tuple[str, ...] = (),
-    device: str = "cpu",
-    loader: Callable[[Path], Ensemble] = load_path,
+    device: str | torch.device = "cpu",
 ) -> list[TrainedPath]:
     """The trajectories of a training run, each with the model and its code.
 
@@ -174,7 +172,6 @@ def open_run(
         data: Folder that holds one folder per trajectory.
         names: Only these; all that were trained on where empty.
         device: Where the network runs.
-        loader: Reads a trajectory's folder.
 
     Raises:
         InputError: If there is no such run, it is of another architecture, it was trained on
@@ -188,11 +185,13 @@ def open_run(
             "; give the run folder of scripts/train.py dsr"
         )
     codes = read_codes(weights)
+    wanted = names or tuple(codes)
+    if not wanted:
+        raise InputError(
+            f"{weights} holds no code of any trajectory; copy codes.safetensors beside the weights"
+        )
     config = _read_config(weights.parent / "config.json")
-    return [
-        _trained_path(loaded, codes, config, loader(data / name), name)
-        for name in names or tuple(codes)
-    ]
+    return [_trained_path(loaded, codes, config, load_path(data / name), name) for name in wanted]
 
 
 def _trained_path(
