@@ -79,7 +79,7 @@ class Rmsd:
     against: str = "nearest"
     """Cα RMSD to the nearest training frame, or with previous to the frame before, as the paper."""
     contender: str = "dsr"
-    """Whose scores: dsr, linear, nearest, first or last."""
+    """Whose scores: dsr, linear, nearest, first, last or exact."""
 
     def report(self, tell: Tell) -> Report:
         """Read the tables."""

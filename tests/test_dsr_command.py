@@ -72,7 +72,7 @@ def test_tables_and_then_rmsd_are_written_and_printed(folders, capsys):
     assert "no physical time" in said
     with (out / "summary.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 2 * (2 + 3)
+    assert len(rows) == 2 * (3 + 3)
     assert all(0 < float(r["iou"]) <= 1 for r in rows)
     arguments = ["rmsd", "--tables", str(out), "--out", str(folders / "out-rmsd")]
     assert command.main(arguments) == 0

@@ -50,6 +50,13 @@ def test_a_model_that_knows_every_surface_scores_as_high_as_the_grid_allows(orac
     assert (lengths * SCALE < 0.3).all()
 
 
+def test_a_model_that_knows_every_surface_scores_what_the_grid_allows_and_no_more(oracle_rows):
+    for metric in METRICS:
+        ours, ceiling = (scores(oracle_rows, "reconstruction", w, metric) for w in ("dsr", "exact"))
+        np.testing.assert_allclose(ours, ceiling, rtol=0.01)
+        assert (ceiling != 1).all()
+
+
 def test_what_stands_still_falls_behind_on_a_moving_path(oracle_rows):
     for protocol, still in (("reconstruction", "first"), ("future_11_20", "last")):
         ours, theirs = (scores(oracle_rows, protocol, who, "iou") for who in ("dsr", still))
@@ -59,11 +66,11 @@ def test_what_stands_still_falls_behind_on_a_moving_path(oracle_rows):
 def test_every_experiment_has_its_contenders_in_both_conventions(oracle_rows):
     found = {(r["protocol"], r["contender"], r["convention"]) for r in oracle_rows}
     who = {
-        "reconstruction": {"dsr", "first"}, "interpolation": {"dsr", "linear", "nearest"},
+        "reconstruction": {"dsr", "first", "exact"}, "interpolation": {"dsr", "linear", "nearest"},
         "future_10": {"dsr", "last"}, "future_11_20": {"dsr", "last"},
     }  # fmt: skip
     assert found == {(p, c, how) for p in who for c in who[p] for how in ("paper", "dsr_code")}
-    assert len(oracle_rows) == 2 * 2 * (2 + 3 + 2 + 2)
+    assert len(oracle_rows) == 2 * 2 * (3 + 3 + 2 + 2)
 
 
 def test_linear_interpolation_is_exact_on_a_straight_path_and_not_on_a_curved_one():

@@ -20,7 +20,7 @@ SHOWN = {"iou": "IoU", "chamfer": "Chamfer distance", "normal_consistency": "nor
 """The paper's three metrics, as axes name them."""
 COLOURS = {
     "dsr": "tab:red", "linear": "tab:blue", "nearest": "tab:gray", "first": "tab:gray",
-    "last": "tab:gray",
+    "last": "tab:gray", "exact": "tab:green",
 }  # fmt: skip
 """The model red and linear interpolation blue, as in the paper's Fig. 6."""
 DISTANCES = {"nearest": "rmsd_nearest_A", "previous": "rmsd_previous_A"}

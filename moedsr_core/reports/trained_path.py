@@ -16,14 +16,12 @@ from moedsr_core.data.ensemble import Ensemble
 from moedsr_core.data.paths import frame_choice, load_path, protocol_frames
 from moedsr_core.errors import CheckpointError, InputError
 from moedsr_core.frame import CanonicalFrame, canonical_frame
-from moedsr_core.levelset.extract import LevelSetExtractor
-from moedsr_core.levelset.grid import LevelSetConfig
 from moedsr_core.model_field import ModelField, on_device
-from moedsr_core.models.base import Prepared
 from moedsr_core.models.codes import read_codes
 from moedsr_core.models.config import config_from_dict
 from moedsr_core.models.inputs import protein_input
 from moedsr_core.models.registry import LoadedModel, load_model
+from moedsr_core.reports.omega import AtomField, in_omega, level_set
 from moedsr_core.surface.mesh import Mesh
 from moedsr_core.surface.ses import SolventExcludedSurface
 from moedsr_core.training.trajectories import FrameConfig
@@ -86,9 +84,7 @@ class TrainedPath:
             coords: Atoms [Å].
             spacing: Of the grid it is meshed on [Å].
         """
-        posed = self.frame.to_canonical(coords)
-        mesh = SolventExcludedSurface(posed, self.ensemble.structure.radii).mesh(spacing)
-        return in_omega(mesh, self.scale)
+        return in_omega(self._surface(coords).mesh(spacing), self.scale)
 
     def predicted_mesh(self, k: int, nodes: int, level: float = 0.0) -> Mesh | None:
         """The model's level set at the time of a frame [units of Ω]; None where there is none.
@@ -100,63 +96,29 @@ class TrainedPath:
             nodes: Grid nodes along each edge of Ω.
             level: Value of the level set [units of Ω].
         """
-        search = self._search(nodes, level * self.scale)
-        try:
-            mesh = search.marching_cubes(self.time(k))
-        except InputError:
-            return None
-        return in_omega(mesh, self.scale)
+        return level_set(self._field, self.time(k), self.scale, nodes, level)
 
-    def _search(self, nodes: int, level: float) -> LevelSetExtractor:
-        spacing = 2.0 * self.scale / (nodes - 1)
-        reach = np.full(3, self.scale + 2.0 * spacing)
-        return LevelSetExtractor(
-            CutField(self._whole, self.scale, level),
-            (-reach, reach),
-            spacing,
-            level=level,
-            config=LevelSetConfig(),
-        )
+    def gridded_mesh(self, coords: Float[np.ndarray, "atoms 3"], nodes: int) -> Mesh | None:
+        """Surface of atoms as a model that knew it exactly would show it [units of Ω].
+
+        Args:
+            coords: Atoms in the trajectory's pose [Å].
+            nodes: Grid nodes along each edge of Ω.
+        """
+        return level_set(AtomField(self._surface(coords)), 0.0, self.scale, nodes)
+
+    def _surface(self, coords: Float[np.ndarray, "atoms 3"]) -> SolventExcludedSurface:
+        posed = self.frame.to_canonical(coords)
+        return SolventExcludedSurface(posed, self.ensemble.structure.radii)
 
     @cached_property
-    def _whole(self) -> ModelField:
+    def _field(self) -> ModelField:
         """The network as a field in Å."""
         protein, _ = protein_input(self.ensemble.structure, frame=self.frame)
         device = next(self.loaded.model.parameters()).device
         with torch.no_grad():
             code = self.loaded.model.encode(on_device(protein, device))
         return ModelField(self.loaded.model, code, np.array([-1.0]), self.code[None])
-
-
-class CutField:
-    """A field that ends at the faces of Ω: the larger of its value and the depth beyond them.
-
-    Args:
-        field: The network's, for points in the canonical pose [Å].
-        half_width: Of Ω [Å].
-        level: Level set to be cut [Å].
-    """
-
-    def __init__(self, field: ModelField, half_width: float, level: float) -> None:
-        self._field, self._half_width, self._level = field, half_width, level
-        self.evaluations = 0
-
-    def prepare(self, points: Float[np.ndarray, "n 3"]) -> Prepared:
-        """Time-independent part at points [Å], with their distance beyond the faces of Ω."""
-        beyond = np.abs(points).max(axis=1) - self._half_width + self._level
-        return self._field.prepare(points) | {"beyond": torch.as_tensor(beyond)}
-
-    def values(self, rows: Prepared, t: float) -> Float[np.ndarray, " n"]:
-        """Signed distance [Å] at prepared points and time t."""
-        self.evaluations += len(rows["beyond"])
-        inner = {name: value for name, value in rows.items() if name != "beyond"}
-        cut = rows["beyond"].numpy().astype(np.float32)
-        return np.maximum(self._field.values(inner, t), cut)
-
-
-def in_omega(mesh: Mesh, scale: float) -> Mesh:
-    """A mesh of the canonical pose [Å] in units of Ω."""
-    return Mesh((mesh.vertices / scale).astype(np.float32), mesh.faces, mesh.normals)
 
 
 def open_run(
