@@ -62,7 +62,7 @@ def frames_picture(rows: Sequence[dict[str, Any]]) -> bytes:
         for axes, metric in zip(line, SHOWN, strict=True):
             _curves(axes, these, metric)
             axes.set_title(f"{SHOWN[metric]}, {convention}")
-    line[0].legend(fontsize="small")
+    _legend(drawn, line[0])
     drawn.suptitle(rows[0]["trajectory"])
     return png(drawn)
 
@@ -113,7 +113,7 @@ def rmsd_picture(rows: Sequence[dict[str, Any]], against: str) -> bytes:
         for axes, metric in zip(line, SHOWN, strict=True):
             _dots(axes, these, metric, against)
             axes.set_title(f"{SHOWN[metric]}, {convention}")
-    line[0].legend(fontsize="small")
+    _legend(drawn, line[0])
     return png(drawn)
 
 
@@ -147,6 +147,12 @@ def _read(path: Path) -> list[dict[str, Any]]:
             "were written to"
         ) from error
     return rows
+
+
+def _legend(drawn: Any, axes: Any) -> None:
+    """What marks mean, below all panels."""
+    handles, labels = axes.get_legend_handles_labels()
+    drawn.legend(handles, labels, loc="outside lower center", ncols=5, fontsize="small")
 
 
 def _preface(paths: Sequence[TrainedPath], options: TableOptions) -> str:
