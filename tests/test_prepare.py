@@ -34,14 +34,15 @@ from scripts.prepare_atlas import main, with_address
 
 ROOT = Path(__file__).resolve().parents[1]
 STEP_PS = 10.0
+STRETCH = 4.5
 QUICK = SurfaceConfig(points=200, spacing=2.0)
 
 
-def motion(frames: int, seed: int, reach: float = 0.0) -> np.ndarray:
-    """A helix that trembles and tumbles; its last atoms go away by ``reach`` [Å]."""
+def motion(frames: int, seed: int, stretch: float = 1.0) -> np.ndarray:
+    """A helix that trembles and tumbles, and is ``stretch`` times as long in its last frame."""
     rng = np.random.default_rng(seed)
     coords = helix(4).coords + rng.normal(0, 0.2, (frames, len(helix(4)), 3))
-    coords[-1, -5:, 2] += reach
+    coords[-1, :, 2] *= stretch
     return coords + rng.normal(0, 3, (frames, 1, 3))
 
 
@@ -61,7 +62,7 @@ def data(tmp_path_factory) -> Path:
     write(folder / "1abc_A", "1abc_A.pdb", {f"1abc_A_R{k}.xtc": motion(5, k) for k in (1, 2)})
     write(folder / "2abc_B", "2abc_B.pdb", {"2abc_B_prod_R1_fit.xtc": motion(2, 3)})
     write(folder / "plain", "top.pdb", {"traj.xtc": motion(3, 4)})
-    write(folder / "leaves", "top.pdb", {"traj.xtc": motion(3, 5, reach=20.0)})
+    write(folder / "leaves", "top.pdb", {"traj.xtc": motion(3, 5, stretch=STRETCH)})
     write(folder / "short", "top.pdb", {"traj.xtc": motion(40, 6)})
     whole = (folder / "short" / "traj.xtc").read_bytes()
     (folder / "short" / "traj.xtc").write_bytes(whole[: len(whole) // 2 + 13])
