@@ -33,6 +33,7 @@ from moedsr_core.files import refuse_unwritable, whole_file, whole_folder
 from moedsr_core.mesh_io import mesh_format, write_mesh
 from moedsr_core.models.registry import ModelInfo, available_models, load_model
 from moedsr_core.predict import PredictOptions, choose_device, predict, surface_mesh
+from moedsr_core.report import csv_text
 from moedsr_core.structure import polymer_heavy_atoms
 from moedsr_core.structure_io import read_structure
 
@@ -164,7 +165,7 @@ class Evaluate(EvaluateOptions):
             result = evaluate(ensemble, loaded, options, tell)
         if self.per_frame is not None:
             with whole_file(self.per_frame) as file:
-                file.write(result.per_frame_csv().encode())
+                file.write(csv_text(result.frame_rows()).encode())
         with whole_file(self.json) as file:
             file.write(json.dumps(result.to_dict(), indent=1, allow_nan=False).encode())
         rich.console.Console().print(_score_table(result))

@@ -11,24 +11,21 @@ Each command writes CSV, Markdown and a plot into a folder, whole or not at all:
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from moedsr_core.errors import CancelledError, InputError, MoedsrError
+from moedsr_core.errors import InputError
 from moedsr_core.predict_options import choose_device
+from moedsr_core.report import Report, figure
 from moedsr_core.reports.dsr_report import read_frames, rmsd_report, tables_report
-from moedsr_core.reports.dsr_tables import TableOptions, measure
+from moedsr_core.reports.dsr_tables import Progress, TableOptions, measure
 from moedsr_core.reports.pictures import GRIDS, LEVELS, levelsets, resolutions
-from moedsr_core.reports.report import Report, figure
 from moedsr_core.reports.trained_path import TrainedPath, open_run
-
-Tell = Callable[[str, int, int], None]
+from moedsr_core.terminal import exit_code, progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +58,7 @@ class Tables(Trained):
     options: tyro.conf.OmitArgPrefixes[TableOptions] = field(default_factory=TableOptions)
     """What is measured, and how finely."""
 
-    def report(self, tell: Tell) -> Report:
+    def report(self, tell: Progress) -> Report:
         """Measure every frame."""
         paths = self.open(self.names)
         rows = [row for path in paths for row in measure(path, self.options, tell)]
@@ -81,7 +78,7 @@ class Rmsd:
     contender: str = "dsr"
     """Whose scores: dsr, linear, nearest, first, last or exact."""
 
-    def report(self, tell: Tell) -> Report:
+    def report(self, tell: Progress) -> Report:
         """Read the tables."""
         return rmsd_report(read_frames(self.tables), self.against, self.contender)
 
@@ -113,7 +110,7 @@ class Levelsets(OneFrame):
     grid: int = 64
     """Grid nodes along each edge of Ω."""
 
-    def report(self, tell: Tell) -> Report:
+    def report(self, tell: Progress) -> Report:
         """Mesh and draw every level."""
         return levelsets(self.path(), self.frame, self.levels, self.grid, tell)
 
@@ -127,7 +124,7 @@ class Resolutions(OneFrame):
     options: tyro.conf.OmitArgPrefixes[TableOptions] = field(default_factory=TableOptions)
     """How to measure; grid is that of the metrics."""
 
-    def report(self, tell: Tell) -> Report:
+    def report(self, tell: Progress) -> Report:
         """Mesh, measure and draw every grid."""
         return resolutions(self.path(), self.frame, self.grids, self.options, tell)
 
@@ -137,29 +134,21 @@ COMMANDS = {"tables": Tables, "rmsd": Rmsd, "levelsets": Levelsets, "resolutions
 
 def main(argv: list[str] | None = None) -> int:
     """Run; returns the exit code."""
-    console = Console(stderr=True)
-    try:
-        arguments = tyro.extras.subcommand_cli_from_dict(
-            COMMANDS, args=argv, description=__doc__, prog="dsr_tables.py"
-        )
-        figure(1, 1)
-        report = _watched(arguments, console)
-        report.write(arguments.out)
-    except MoedsrError as error:
-        console.print(f"[red]{error}[/red]")
-        return error.exit_code
-    except KeyboardInterrupt:
-        console.print("stopped; nothing was kept")
-        return CancelledError.exit_code
+    return exit_code(lambda console: _run(argv, console), "stopped; nothing was kept")
+
+
+def _run(argv: list[str] | None, console: Console) -> None:
+    arguments = tyro.extras.subcommand_cli_from_dict(
+        COMMANDS, args=argv, description=__doc__, prog="dsr_tables.py"
+    )
+    figure(1, 1)  # refused before anything is measured
+    report = _watched(arguments, console)
+    report.write(arguments.out)
     print(report.markdown)
-    return 0
 
 
 def _watched(arguments: Tables | Rmsd | Levelsets | Resolutions, console: Console) -> Report:
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=console) as bar:
+    with progress(console) as bar:
         task = bar.add_task("reading", total=None)
         return arguments.report(
             lambda what, done, total: bar.update(

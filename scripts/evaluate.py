@@ -17,17 +17,18 @@ from pathlib import Path
 import torch
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from moedsr_core.data.ensemble import Ensemble
 from moedsr_core.data.splits import load_part, read_split
-from moedsr_core.errors import CancelledError, InputError, MoedsrError
+from moedsr_core.errors import InputError
 from moedsr_core.evaluation import EvaluateOptions, Evaluation, evaluate
 from moedsr_core.evaluation.plot import picture
 from moedsr_core.evaluation.summary import Summary
-from moedsr_core.files import refuse_unwritable, whole_file, whole_folder
+from moedsr_core.files import refuse_unwritable, whole_file
 from moedsr_core.models.registry import load_model
 from moedsr_core.predict_options import choose_device
+from moedsr_core.report import Report
+from moedsr_core.terminal import exit_code, progress
 
 SPLIT = Path(__file__).with_name("protein_md.json")
 
@@ -58,21 +59,16 @@ class Arguments:
 
 def main(argv: list[str] | None = None) -> int:
     """Run; returns the exit code."""
-    console = Console(stderr=True)
-    try:
-        arguments = tyro.cli(Arguments, args=argv, description=__doc__)
-        torch.set_num_threads(arguments.threads)
-        refuse_unwritable(arguments.json)
-        summary = Summary(tuple(_measure(arguments, console)))
-        write(summary, arguments)
-    except MoedsrError as error:
-        console.print(f"[red]{error}[/red]")
-        return error.exit_code
-    except KeyboardInterrupt:
-        console.print("stopped; nothing was kept")
-        return CancelledError.exit_code
+    return exit_code(lambda console: _run(argv, console), "stopped; nothing was kept")
+
+
+def _run(argv: list[str] | None, console: Console) -> None:
+    arguments = tyro.cli(Arguments, args=argv, description=__doc__)
+    torch.set_num_threads(arguments.threads)
+    refuse_unwritable(arguments.json)
+    summary = Summary(tuple(_measure(arguments, console)))
+    write(summary, arguments)
     print(summary.markdown())
-    return 0
 
 
 def _measure(arguments: Arguments, console: Console) -> Iterator[Evaluation]:
@@ -81,8 +77,7 @@ def _measure(arguments: Arguments, console: Console) -> Iterator[Evaluation]:
     ensembles = load_part(split, arguments.part, arguments.data)
     if not ensembles:
         raise InputError(f"{arguments.split} lists nothing under {arguments.part}")
-    columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console) as bar:
+    with progress(console) as bar:
         for done, ensemble in enumerate(ensembles.values()):
             title = f"{ensemble.name} ({done + 1} of {len(ensembles)})"
             task = bar.add_task(title, total=None)
@@ -100,25 +95,18 @@ def write(summary: Summary, arguments: Arguments) -> None:
     """Write every number, and the tables where they are asked for."""
     scores = {e.name: e.to_dict() for e in summary.evaluations}
     if arguments.tables is not None:
-        with whole_folder(arguments.tables) as folder:
-            texts = {
-                "summary.csv": summary.csv(),
-                "proteins.csv": summary.proteins_csv(),
-                "per_frame.csv": per_frame(summary),
-                "summary.md": summary.markdown() + "\n",
-            }
-            for name, text in texts.items():
-                (folder / name).write_text(text, encoding="utf-8", newline="\n")
-            (folder / "summary.png").write_bytes(picture(summary))
+        Report(
+            name="summary",
+            tables={
+                "summary": summary.rows(),
+                "proteins": summary.protein_rows(),
+                "per_frame": [row for e in summary.evaluations for row in e.frame_rows()],
+            },
+            markdown=summary.markdown(),
+            pictures={"summary": picture(summary)},
+        ).write(arguments.tables)
     with whole_file(arguments.json) as file:
         file.write(json.dumps(scores, indent=1, allow_nan=False).encode())
-
-
-def per_frame(summary: Summary) -> str:
-    """The frames of all proteins under one header."""
-    header, *_ = summary.evaluations[0].per_frame_csv().splitlines()
-    rows = [line for e in summary.evaluations for line in e.per_frame_csv().splitlines()[1:]]
-    return "\n".join([header, *rows, ""])
 
 
 if __name__ == "__main__":

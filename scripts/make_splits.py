@@ -15,11 +15,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from moedsr_core.data.identity import IdentityRule, align_all, mmseqs_version
 from moedsr_core.data.split_drawing import (
@@ -32,8 +32,10 @@ from moedsr_core.data.split_drawing import (
     read_sequences,
 )
 from moedsr_core.data.splits import PARTS
-from moedsr_core.errors import InputError, MoedsrError
+from moedsr_core.errors import InputError
 from moedsr_core.files import whole_file
+from moedsr_core.report import markdown_table
+from moedsr_core.terminal import exit_code, progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,18 +61,13 @@ def main(argv: list[str] | None = None) -> int:
     arguments = tyro.cli(
         Arguments, args=argv, description=__doc__, config=(tyro.conf.OmitArgPrefixes,)
     )
-    console = Console(stderr=True)
-    try:
-        split, checks = _make(arguments, console)
-        _write(arguments, split, checks)
-    except MoedsrError as error:
-        console.print(f"[red]{error}[/red]")
-        return error.exit_code
-    except KeyboardInterrupt:
-        console.print("stopped; nothing was written")
-        return 130
+    return exit_code(partial(_run, arguments), "stopped; nothing was written")
+
+
+def _run(arguments: Arguments, console: Console) -> None:
+    split, checks = _make(arguments, console)
+    _write(arguments, split, checks)
     print(report(arguments, split, checks))
-    return 0
 
 
 def _make(arguments: Arguments, console: Console) -> tuple[Split, list[PartCheck]]:
@@ -101,10 +98,9 @@ def _make(arguments: Arguments, console: Console) -> tuple[Split, list[PartCheck
 @contextmanager
 def _progress(what: str, console: Console) -> Iterator[Callable[[int, int], None]]:
     """A line with a bar and the time left."""
-    columns = (TextColumn(what), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+    with progress(console) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _write(arguments: Arguments, split: Split, checks: list[PartCheck]) -> None:
@@ -129,6 +125,8 @@ def _write(arguments: Arguments, split: Split, checks: list[PartCheck]) -> None:
 def report(arguments: Arguments, split: Split, checks: list[PartCheck]) -> str:
     """What the split is and how alike its proteins are, in Markdown."""
     rule = arguments.rule
+    header = ["part", "proteins", "largest identity", "pair", "of the shorter"]
+    header.append(f"over {rule.limit:.0%}")
     sizes = " / ".join(f"{len(split.parts[part]):,}" for part in PARTS)
     lines = [
         f"# {_title(arguments)}",
@@ -138,21 +136,19 @@ def report(arguments: Arguments, split: Split, checks: list[PartCheck]) -> str:
         f"(Smith-Waterman, no prefilter). Alignments count with an expectation value up to "
         f"{rule.max_evalue:g} that span at least {rule.min_coverage:.0%} of the shorter sequence.",
         "",
-        f"| part | proteins | largest identity | pair | of the shorter | over {rule.limit:.0%} |",
-        "|---|---|---|---|---|---|",
-        *(_row(check) for check in checks),
+        markdown_table(header, [_row(check) for check in checks]),
         *(["", *(f"- {note}." for note in split.notes)] if split.notes else []),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _row(check: PartCheck) -> str:
+def _row(check: PartCheck) -> list[str]:
     pair, identity, coverage = "none", "", ""
     if check.largest is not None:
         pair = f"{check.largest.first}, {check.largest.second}"
         identity, coverage = f"{check.largest.identity:.1%}", f"{check.largest.coverage:.0%}"
     cells = (check.part, check.proteins, identity, pair, coverage, len(check.over))
-    return "| " + " | ".join(map(str, cells)) + " |"
+    return list(map(str, cells))
 
 
 def _title(arguments: Arguments) -> str:

@@ -20,13 +20,14 @@ import numpy as np
 import torch
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from moedsr_core.data.ensemble import Ensemble
 from moedsr_core.data.identity import IdentityRule, align_all, find_mmseqs
 from moedsr_core.data.splits import PARTS
-from moedsr_core.errors import CancelledError, InputError, MoedsrError
+from moedsr_core.errors import InputError
 from moedsr_core.evaluation import EvaluateOptions
+from moedsr_core.report import Report, figure
 from moedsr_core.reports.expert_table import expert_report
 from moedsr_core.reports.experts import (
     ExpertOptions,
@@ -47,7 +48,6 @@ from moedsr_core.reports.moe_measure import (
     refuse_trained_on,
     write_trial,
 )
-from moedsr_core.reports.moe_report import MoeReport
 from moedsr_core.reports.moe_studies import (
     BACKBONE_STUDY,
     ENCODING_STUDY,
@@ -60,6 +60,7 @@ from moedsr_core.reports.moe_studies import (
 )
 from moedsr_core.reports.moe_tables import Heading, TableOptions, compared, per_protein
 from moedsr_core.reports.moe_trials import Contest, Trial, read_trial
+from moedsr_core.terminal import exit_code, progress
 
 SPLIT = Path(__file__).with_name("protein_md.json")
 PAPER_SWEEP = ("4", "8", "16")
@@ -146,25 +147,22 @@ TABLE1 = Heading(
 
 def main(argv: list[str] | None = None) -> int:
     """Run; returns the exit code."""
-    console = Console(stderr=True)
-    try:
-        asked = tyro.cli(Command, args=argv, description=__doc__)  # type: ignore[call-overload]
-        if isinstance(asked, Variants) and asked.commands:
-            print("\n".join(_commands(asked)))
-            return 0
-        torch.set_num_threads(asked.threads)
-        warnings.filterwarnings("ignore", module="mdtraj")
-        report = _report(asked, console)
-        report.write(_out(asked))
-    except MoedsrError as error:
-        console.print(f"[red]{error}[/red]")
-        return error.exit_code
-    except KeyboardInterrupt:
-        console.print("stopped; no table was written, and scores of finished trials are kept")
-        return CancelledError.exit_code
+    stopped = "stopped; no table was written, and scores of finished trials are kept"
+    return exit_code(lambda console: _run(argv, console), stopped)
+
+
+def _run(argv: list[str] | None, console: Console) -> None:
+    asked = tyro.cli(Command, args=argv, description=__doc__)  # type: ignore[call-overload]
+    if isinstance(asked, Variants) and asked.commands:
+        print("\n".join(_commands(asked)))
+        return
+    torch.set_num_threads(asked.threads)
+    warnings.filterwarnings("ignore", module="mdtraj")
+    figure(1, 1)  # refused before anything is measured
+    report = _report(asked, console)
+    report.write(_out(asked))
     print(report.markdown)
     console.print(f"{report.name} is in {_out(asked)}")
-    return 0
 
 
 def _commands(asked: Variants) -> list[str]:
@@ -191,12 +189,9 @@ def _out(asked: _Common) -> Path:
     return asked.out or Path("tables") / _name(asked)
 
 
-def _report(asked: Table1 | Experts, console: Console) -> MoeReport:
+def _report(asked: Table1 | Experts, console: Console) -> Report:
     models = labelled(asked.models)
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=console) as bar:
+    with progress(console) as bar:
         if isinstance(asked, Experts):
             return _experts(asked, models, bar)
         contest = _contest(asked, models, bar)
@@ -246,7 +241,7 @@ def _measured(
     return trial
 
 
-def _experts(asked: Experts, models: Labelled, bar: Progress) -> MoeReport:
+def _experts(asked: Experts, models: Labelled, bar: Progress) -> Report:
     find_mmseqs()
     loaded = {
         f"{m}-{k}": load_trial(t, asked.device)

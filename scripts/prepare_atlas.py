@@ -17,18 +17,14 @@ import threading
 import time
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from moedsr_core.data.atlas import AtlasConfig, download, read_names, release
 from moedsr_core.data.frame_surface import SurfaceConfig
@@ -36,7 +32,8 @@ from moedsr_core.data.plan import FrameConfig, Plan
 from moedsr_core.data.pools import RayPool, local_pool
 from moedsr_core.data.prepare import Result, prepare
 from moedsr_core.data.trajectory_files import find_trajectories, once_each, proteins_in
-from moedsr_core.errors import InputError, MoedsrError
+from moedsr_core.errors import InputError
+from moedsr_core.terminal import exit_code
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,17 +157,13 @@ def main(argv: list[str] | None = None) -> int:
     """Run; returns the exit code."""
     given = with_address(sys.argv[1:] if argv is None else argv)
     arguments = tyro.cli(Arguments, args=given, description=__doc__)
-    console = Console(stderr=True)
-    try:
-        plan = plan_of(arguments)
-        with pool_of(arguments) as pool:
-            result = _run(arguments, plan, pool, console)
-    except MoedsrError as error:
-        console.print(f"[red]{escape(str(error))}[/red]", soft_wrap=True)
-        return error.exit_code
-    except KeyboardInterrupt:
-        console.print("stopped; the same command goes on from here")
-        return 130
+    return exit_code(partial(_run, arguments), "stopped; the same command goes on from here")
+
+
+def _run(arguments: Arguments, console: Console) -> int:
+    plan = plan_of(arguments)
+    with pool_of(arguments) as pool:
+        result = _prepare(arguments, plan, pool, console)
     print(summary(result))
     return 1 if result.failures else 0
 
@@ -212,7 +205,7 @@ def pool_of(arguments: Arguments) -> Executor:
     return RayPool(arguments.ray) if arguments.ray else local_pool(arguments.jobs)
 
 
-def _run(arguments: Arguments, plan: Plan, pool: Executor, console: Console) -> Result:
+def _prepare(arguments: Arguments, plan: Plan, pool: Executor, console: Console) -> Result:
     jobs = pool.jobs if isinstance(pool, RayPool) else arguments.jobs
     with Board(console, _stores(plan)) as board:
 

@@ -19,9 +19,9 @@ import tyro
 from rich.console import Console
 
 from moedsr_core.data.splits import read_split
-from moedsr_core.errors import MoedsrError
 from moedsr_core.models.moedsr import MoEDSRConfig
 from moedsr_core.predict_options import choose_device
+from moedsr_core.terminal import exit_code
 from moedsr_core.training.presets import MoEDSRTraining
 from moedsr_core.training.run import run_training
 from moedsr_core.training.search import SearchConfig, search, write_tables
@@ -56,25 +56,20 @@ class Arguments:
 def main(argv: list[str] | None = None) -> int:
     """Run; returns the exit code."""
     arguments = tyro.cli(Arguments, args=argv, description=__doc__)
-    console = Console(stderr=True)
     torch.set_num_threads(arguments.threads)
     warnings.filterwarnings("ignore", module="mdtraj")
-    try:
-        result = search(
-            arguments.train.model, arguments.search, arguments.out,
-            partial(score, arguments, console),
-            report=lambda k, values, value: console.print(f"trial {k}: {value:.4f} with {values}"),
-        )  # fmt: skip
-        write_tables(result, arguments.out)
-    except MoedsrError as error:
-        console.print(f"[red]{error}[/red]")
-        return error.exit_code
-    except KeyboardInterrupt:
-        console.print("stopped; the same command goes on")
-        return 130
+    return exit_code(partial(_run, arguments), "stopped; the same command goes on")
+
+
+def _run(arguments: Arguments, console: Console) -> None:
+    result = search(
+        arguments.train.model, arguments.search, arguments.out,
+        partial(score, arguments, console),
+        report=lambda k, values, value: console.print(f"trial {k}: {value:.4f} with {values}"),
+    )  # fmt: skip
+    write_tables(result, arguments.out)
     console.print(f"best, trial {result.best}: {result.mean:.4f} ± {result.deviation:.4f}")
     console.print(f"tables are in {arguments.out}")
-    return 0
 
 
 def score(

@@ -17,11 +17,11 @@ from typing import Annotated, Any, Generic, TypeVar
 import torch
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.progress import track as rich_track
 
 from moedsr_core.data.splits import read_split
-from moedsr_core.errors import InputError, MoedsrError
+from moedsr_core.errors import InputError
+from moedsr_core.terminal import exit_code, progress
 from moedsr_core.training.presets import PRESETS, preset_from_json, preset_to_json
 from moedsr_core.training.run import run_training
 from moedsr_core.training.sources import Sources, chosen
@@ -60,23 +60,19 @@ class Arguments(Generic[C]):
 def main(argv: list[str] | None = None) -> int:
     """Run; returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
-    console = Console(stderr=True)
-    try:
-        preset, arguments = parse(argv)
-        if arguments.print_config:
-            print(preset_to_json(preset, arguments.train))
-            return 0
-        torch.set_num_threads(arguments.threads)
-        warnings.filterwarnings("ignore", module="mdtraj")
-        with join(arguments.device) as world:
-            run(preset, arguments, world, console)
-    except MoedsrError as error:
-        console.print(f"[red]{error}[/red]")
-        return error.exit_code
-    except KeyboardInterrupt:
-        console.print("stopped; the same command goes on from the last checkpoint")
-        return 130
-    return 0
+    stopped = "stopped; the same command goes on from the last checkpoint"
+    return exit_code(lambda console: _run(argv, console), stopped)
+
+
+def _run(argv: list[str], console: Console) -> None:
+    preset, arguments = parse(argv)
+    if arguments.print_config:
+        print(preset_to_json(preset, arguments.train))
+        return
+    torch.set_num_threads(arguments.threads)
+    warnings.filterwarnings("ignore", module="mdtraj")
+    with join(arguments.device) as world:
+        run(preset, arguments, world, console)
 
 
 def parse(argv: list[str]) -> tuple[str, Arguments]:
@@ -113,18 +109,13 @@ def run(preset: str, arguments: Arguments, world: World, console: Console) -> No
         arguments.data, chosen(read_split(arguments.split), arguments.names), out / "samples",
         track=lambda items: rich_track(items, description="trajectories", console=quiet),
     )  # fmt: skip
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=quiet) as progress:
-        bar = progress.add_task("steps", total=None, visible=False)
+    with progress(quiet) as bars:
+        bar = bars.add_task("steps", total=None, visible=False)
         run_training(
             preset, arguments.train, sources, out,
             world=world,
-            report=lambda row: progress.console.print(line(row)),
-            tick=lambda done, steps: progress.update(
-                bar, completed=done, total=steps, visible=True
-            ),
+            report=lambda row: bars.console.print(line(row)),
+            tick=lambda done, steps: bars.update(bar, completed=done, total=steps, visible=True),
         )  # fmt: skip
     quiet.print(f"weights are in {out / 'weights'}")
 

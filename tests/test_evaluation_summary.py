@@ -17,6 +17,7 @@ from synthetic_chain import swelling
 from moedsr_core.errors import InputError
 from moedsr_core.evaluation.plot import picture
 from moedsr_core.evaluation.summary import Summary, interval
+from moedsr_core.report import csv_text
 
 
 @pytest.fixture
@@ -63,12 +64,12 @@ def test_a_gain_the_same_on_every_protein_is_certain_however_the_proteins_differ
 
 
 def test_tables_hold_every_protein_and_agree(summary):
-    rows = list(csv.DictReader(io.StringIO(summary.csv())))
+    rows = list(csv.DictReader(io.StringIO(csv_text(summary.rows()))))
     row = next(r for r in rows if (r["contender"], r["metric"]) == ("typical", "iou"))
     assert float(row["mean"]) == pytest.approx(0.8)
     assert float(row["minus_static"]) == pytest.approx(0.1)
     assert not any(r["metric"] == "gap_closed" and r["contender"] == "typical" for r in rows)
-    proteins = list(csv.DictReader(io.StringIO(summary.proteins_csv())))
+    proteins = list(csv.DictReader(io.StringIO(csv_text(summary.protein_rows()))))
     assert [(p["ensemble"], p["contender"]) for p in proteins][::2] == [
         ("one", "static"), ("two", "static"), ("six", "static"),
     ]  # fmt: skip

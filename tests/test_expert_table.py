@@ -16,6 +16,7 @@ from synthetic_chain import chain
 from moedsr_core.data.identity import IdentityRule, Match, align_all
 from moedsr_core.errors import InputError
 from moedsr_core.models.inputs import protein_input
+from moedsr_core.report import csv_text
 from moedsr_core.reports.expert_table import expert_report
 from moedsr_core.reports.experts import (
     ExpertOptions,
@@ -29,6 +30,7 @@ from moedsr_core.reports.experts import (
 )
 from moedsr_core.structure import from_arrays
 
+pytest.importorskip("matplotlib")
 RULE = IdentityRule()
 NAMES = tuple(f"p{k}" for k in range(8))
 FAMILIES = np.arange(8) // 4
@@ -121,20 +123,24 @@ def test_two_experts_of_a_protein_both_count_only_if_asked():
     assert together(everyone).all()
 
 
+def read(report, table):
+    return list(csv.DictReader(io.StringIO(csv_text(report.tables[table]))))
+
+
 def test_the_table_lists_each_protein_once_and_agrees_with_the_statistics(families):
     experts = np.array([0, 0, 0, 0, 2, 2, 2, 1])
     routing = Routing(model="m-0", proteins=NAMES, gates=one_hot(experts))
     report = expert_report([routing], families, ExpertOptions(shuffles=50))
-    proteins = list(csv.DictReader(io.StringIO(report.csv("experts"))))
+    proteins = read(report, "experts")
     assert [int(row["expert"]) - 1 for row in proteins] == experts.tolist()
-    rows = {r["expert"]: r for r in csv.DictReader(io.StringIO(report.csv("experts_identity")))}
+    rows = {row["expert"]: row for row in read(report, "experts_identity")}
     assert [rows[str(k)]["proteins"] for k in (1, 2, 3, 4)] == ["4", "1", "3", "0"]
     assert [rows[str(k)]["pairs"] for k in (1, 2, 3, 4)] == ["6", "0", "3", "0"]
     assert float(rows["within"]["identity"]) == pytest.approx(0.9)
     assert int(rows["within"]["pairs"]) + int(rows["apart"]["pairs"]) == 28
     assert rows["4"]["identity"] == ""
     assert "| 1 | p0, p1, p2, p3 | 4 | 6 | 90.0 % | 100.0 % | 90.0 % |" in report.markdown
-    assert report.png().startswith(b"\x89PNG")
+    assert report.pictures["experts"].startswith(b"\x89PNG")
 
 
 def test_models_on_different_proteins_share_no_table(families):

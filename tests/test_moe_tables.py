@@ -5,17 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 
 import numpy as np
 import pytest
 from hand_made_scores import contest, scored, trial, write_scores
 
 from moedsr_core.errors import InputError
-from moedsr_core.reports.moe_report import MoeReport, markdown_table, shown
+from moedsr_core.report import csv_text
 from moedsr_core.reports.moe_tables import Heading, TableOptions, compared, overall, per_protein
 from moedsr_core.reports.moe_trials import Contest, read_trial
 
+pytest.importorskip("matplotlib")
 IOU = TableOptions(metrics=("iou",))
 HEADING = Heading(name="made", title="Made", variable="kind", paper={"a": {"iou": 0.7}})
 
@@ -29,7 +29,7 @@ def two():
 
 
 def rows_of(report, table):
-    return list(csv.DictReader(io.StringIO(report.csv(table))))
+    return list(csv.DictReader(io.StringIO(csv_text(report.tables[table]))))
 
 
 def test_a_proteins_deviation_is_that_of_its_trials(two):
@@ -149,31 +149,7 @@ def test_scores_that_are_written_are_read_the_same(tmp_path):
     assert read_trial(path).value("q", "typical", "iou") == 0.5
 
 
-def test_a_report_is_three_files_and_nothing_when_the_picture_fails(two, tmp_path):
-    report = per_protein(two, IOU, HEADING)
-    report.write(tmp_path / "good")
-    assert sorted(p.name for p in (tmp_path / "good").iterdir()) == [
-        "made.csv", "made.md", "made.png",
-    ]  # fmt: skip
-    assert (tmp_path / "good" / "made.png").read_bytes().startswith(b"\x89PNG")
-
-    def broken(figure):
-        raise KeyboardInterrupt
-
-    spoilt = MoeReport(name="made", tables=report.tables, markdown="", draw=broken)
-    with pytest.raises(KeyboardInterrupt):
-        spoilt.write(tmp_path / "bad")
-    assert not (tmp_path / "bad").exists()
-
-
-def test_rows_of_different_columns_make_no_table():
-    for rows in ([], [{"a": 1}, {"b": 1}]):
-        with pytest.raises(InputError, match="the"):
-            MoeReport(name="x", tables={"x": rows}, markdown="", draw=lambda figure: None)
-
-
-def test_cells_are_shown_with_their_deviation_where_there_is_one():
-    assert shown(0.5, 0.25, ".2f") == "0.50 ± 0.25"
-    assert shown(0.5) == "0.5000"
-    assert shown(math.nan, 0.1) == "-"
-    assert markdown_table(["a|b"], [["c"]]) == "| a\\|b |\n|---|\n| c |"
+def test_a_table_is_three_files(two, tmp_path):
+    per_protein(two, IOU, HEADING).write(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["made.csv", "made.md", "made.png"]
+    assert (tmp_path / "made.png").read_bytes().startswith(b"\x89PNG")

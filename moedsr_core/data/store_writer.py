@@ -8,20 +8,18 @@ import math
 import os
 from contextlib import AbstractContextManager
 from dataclasses import fields
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import TracebackType
 
 import h5py
 import numpy as np
 from jaxtyping import Float
 
-import moedsr_core
 from moedsr_core.data.journal import Journal
 from moedsr_core.data.store_format import FORMAT, FORMAT_NUMBER, StoreInfo
 from moedsr_core.errors import InputError
 from moedsr_core.files import whole_file, writing
 from moedsr_core.structure import Structure
+from moedsr_core.versions import versions
 
 _LARGEST = 127
 """int8 that a normal's component of 1 becomes."""
@@ -56,12 +54,7 @@ class StoreWriter(AbstractContextManager["StoreWriter"]):
         length = sum(kind.itemsize * math.prod(shape) for _, kind, shape in self._layout)
         self._journal = Journal(part_of(self.path), info.recipe, length)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         """Let go of the unfinished store, which keeps its frames."""
         self.close()
 
@@ -146,7 +139,7 @@ class StoreWriter(AbstractContextManager["StoreWriter"]):
             replicate=info.replicate or "",
             scale=info.scale,
             recipe=json.dumps(info.recipe),
-            versions=json.dumps(_versions()),
+            versions=json.dumps({"hdf5": h5py.version.hdf5_version, **versions(_PACKAGES)}),
         )
         file["lags_ps"] = np.asarray(info.lags_ps, np.float64)
         group = file.create_group("structure")
@@ -171,13 +164,3 @@ class StoreWriter(AbstractContextManager["StoreWriter"]):
 def part_of(path: Path) -> Path:
     """Where the frames of an unfinished store are kept."""
     return path.with_name(f"{path.name}.part")
-
-
-def _versions() -> dict[str, str]:
-    found = {"moedsr": moedsr_core.__version__, "hdf5": h5py.version.hdf5_version}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "unknown"
-    return found

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 
-from moedsr_core.errors import InputError
 from moedsr_core.evaluation.summary import Summary
+from moedsr_core.report import figure, png
 
 PANELS = (
     "iou", "chamfer_A", "nc_signed", "gap_closed", "occupancy_skill", "mean_displacement_r",
@@ -21,20 +19,12 @@ def picture(summary: Summary) -> bytes:
     Raises:
         InputError: If matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise InputError(
-            "a picture of the scores needs matplotlib; install moedsr[train]"
-        ) from error
-    figure = Figure(figsize=(12, 10), layout="constrained")
-    for axes, metric in zip(figure.subplots(3, 3).flat, PANELS, strict=True):
+    drawn = figure(12, 10)
+    for axes, metric in zip(drawn.subplots(3, 3).flat, PANELS, strict=True):
         _panel(axes, summary, metric)
     count = len(summary.evaluations)
-    figure.suptitle(f"{summary.evaluations[0].model}, {count} proteins: means with 95 % intervals")
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=120)
-    return image.getvalue()
+    drawn.suptitle(f"{summary.evaluations[0].model}, {count} proteins: means with 95 % intervals")
+    return png(drawn)
 
 
 def _panel(axes, summary: Summary, metric: str) -> None:

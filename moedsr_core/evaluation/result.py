@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import platform
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-import moedsr_core
 from moedsr_core.evaluation.conventions import SHAPE_METRICS
 from moedsr_core.evaluation.options import EvaluateOptions
+from moedsr_core.report import Row
+from moedsr_core.versions import versions
 
 _PACKAGES = ("numpy", "scipy", "scikit-image", "torch", "mdtraj")
 HEADLINE = {
@@ -86,7 +84,7 @@ class Evaluation:
         return _plain(
             {
                 "program": "moedsr",
-                "versions": versions(),
+                "versions": {"python": platform.python_version(), **versions(_PACKAGES)},
                 "ensemble": {
                     "name": self.name,
                     "atoms": self.atoms,
@@ -105,16 +103,14 @@ class Evaluation:
             }
         )
 
-    def per_frame_csv(self) -> str:
+    def frame_rows(self) -> list[Row]:
         """A row for every frame of every contender."""
-        text = io.StringIO(newline="")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["ensemble", "contender", "frame", "lag_ps", *SHAPE_METRICS])
-        for name, scored in self.frames.items():
-            for k, (frame, lag) in enumerate(zip(self.chosen, self.lags_ps, strict=True)):
-                values = [f"{scored[metric][k]:.6g}" for metric in SHAPE_METRICS]
-                writer.writerow([self.name, name, frame, f"{lag:g}", *values])
-        return text.getvalue()
+        return [
+            {"ensemble": self.name, "contender": name, "frame": frame, "lag_ps": lag}
+            | {metric: scored[metric][k] for metric in SHAPE_METRICS}
+            for name, scored in self.frames.items()
+            for k, (frame, lag) in enumerate(zip(self.chosen, self.lags_ps, strict=True))
+        ]
 
     def _scores(self, name: str) -> dict[str, Any]:
         scored = {
@@ -122,17 +118,6 @@ class Evaluation:
             for metric, values in self.frames.get(name, {}).items()
         }
         return scored | self.motion[name]
-
-
-def versions() -> dict[str, str]:
-    """Versions of everything that the numbers depend on."""
-    found = {"moedsr": moedsr_core.__version__, "python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "unknown"
-    return found
 
 
 def _sd(values: Float[np.ndarray, " frames"]) -> float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +12,7 @@ from moedsr_core.errors import InputError
 from moedsr_core.evaluation.conventions import SHAPE_METRICS
 from moedsr_core.evaluation.motion import MOTION_METRICS
 from moedsr_core.evaluation.result import Evaluation
+from moedsr_core.report import Row, markdown_table
 
 METRICS = (*SHAPE_METRICS, *MOTION_METRICS, "gap_closed")
 RESAMPLES = 10_000
@@ -93,26 +92,28 @@ class Summary:
         """Mean difference to *static*, protein by protein."""
         return interval(self.values(contender, metric) - self.values("static", metric))
 
-    def csv(self) -> str:
+    def rows(self) -> list[Row]:
         """A row for every contender and metric: the mean, and the difference to *static*."""
-        header = ["contender", "metric", "proteins", "mean", "low", "high"]
-        rows = [[*header, "minus_static", "minus_static_low", "minus_static_high"]]
-        for who in self.contenders:
-            for metric in METRICS:
-                mean, gain = self.interval(who, metric), self.gain(who, metric)
-                if mean.proteins:
-                    numbers = (mean.mean, mean.low, mean.high, gain.mean, gain.low, gain.high)
-                    rows.append([who, metric, str(mean.proteins), *map(_cell, numbers)])
-        return _csv(rows)
+        return [
+            {
+                "contender": who, "metric": metric, "proteins": mean.proteins, "mean": mean.mean,
+                "low": mean.low, "high": mean.high, "minus_static": gain.mean,
+                "minus_static_low": gain.low, "minus_static_high": gain.high,
+            }
+            for who in self.contenders
+            for metric in METRICS
+            for mean, gain in [(self.interval(who, metric), self.gain(who, metric))]
+            if mean.proteins
+        ]  # fmt: skip
 
-    def proteins_csv(self) -> str:
+    def protein_rows(self) -> list[Row]:
         """A row for every protein and contender."""
-        rows = [["ensemble", "residues", "frames", "contender", *METRICS]]
-        for e in self.evaluations:
-            for who in self.contenders:
-                figures = [_cell(_figure(e, who, metric)) for metric in METRICS]
-                rows.append([e.name, str(e.residues), str(len(e.chosen)), who, *figures])
-        return _csv(rows)
+        return [
+            {"ensemble": e.name, "residues": e.residues, "frames": len(e.chosen), "contender": who}
+            | {metric: _figure(e, who, metric) for metric in METRICS}
+            for e in self.evaluations
+            for who in self.contenders
+        ]
 
     def markdown(self) -> str:
         """A table for every metric: a row for every protein, then the mean and its interval."""
@@ -121,27 +122,16 @@ class Summary:
     def _table(self, metric: str) -> str:
         who = [c for c in self.contenders if self.interval(c, metric).proteins]
         style = FORMATS.get(metric, ".2f")
-        lines = [f"| {metric} | {' | '.join(who)} |", "|---" * (len(who) + 1) + "|"]
-        for e in self.evaluations:
-            cells = (_shown(_figure(e, c, metric), style) for c in who)
-            lines.append(f"| {e.name} | {' | '.join(cells)} |")
-        means = (_with_interval(self.interval(c, metric), style) for c in who)
-        return "\n".join([*lines, f"| **mean** | {' | '.join(means)} |"])
+        lines = [
+            [e.name, *(_shown(_figure(e, c, metric), style) for c in who)] for e in self.evaluations
+        ]
+        means = [_with_interval(self.interval(c, metric), style) for c in who]
+        return markdown_table([metric, *who], [*lines, ["**mean**", *means]])
 
 
 def _figure(evaluation: Evaluation, contender: str, metric: str) -> float:
     known = {**evaluation.frames.get(contender, {}), **evaluation.motion[contender]}
     return evaluation.mean(contender, metric) if metric in known else float("nan")
-
-
-def _csv(rows: list[list[str]]) -> str:
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
-
-
-def _cell(value: float) -> str:
-    return f"{value:.6g}" if np.isfinite(value) else ""
 
 
 def _shown(value: float, style: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ import numpy as np
 from moedsr_core.choices import check_choice
 from moedsr_core.data.paths import protocol_frames
 from moedsr_core.errors import InputError
+from moedsr_core.report import Report, figure, markdown_table, png
 from moedsr_core.reports.dsr_tables import KEYS, METRICS, TableOptions, markdown, summarise
-from moedsr_core.reports.report import Report, figure, markdown_table, png
 from moedsr_core.reports.trained_path import TrainedPath
 
 SHOWN = {"iou": "IoU", "chamfer": "Chamfer distance", "normal_consistency": "normal consistency"}
@@ -53,16 +54,7 @@ def tables_report(
 
 def frames_picture(rows: Sequence[dict[str, Any]]) -> bytes:
     """PNG of each metric against the frame, a row for each convention (the paper's Fig. 6)."""
-    conventions = list(dict.fromkeys(row["convention"] for row in rows))
-    drawn = figure(13, 0.6 + 3.4 * len(conventions))
-    for line, convention in zip(
-        drawn.subplots(len(conventions), 3, squeeze=False), conventions, strict=True
-    ):
-        these = [row for row in rows if row["convention"] == convention]
-        for axes, metric in zip(line, SHOWN, strict=True):
-            _curves(axes, these, metric)
-            axes.set_title(f"{SHOWN[metric]}, {convention}")
-    _legend(drawn, line[0])
+    drawn = _panels(rows, _curves)
     drawn.suptitle(rows[0]["trajectory"])
     return png(drawn)
 
@@ -104,17 +96,7 @@ def rmsd_report(rows: Sequence[dict[str, Any]], against: str, contender: str = "
 
 def rmsd_picture(rows: Sequence[dict[str, Any]], against: str) -> bytes:
     """PNG with a dot for each frame, coloured by experiment, and a diamond for each mean."""
-    conventions = list(dict.fromkeys(row["convention"] for row in rows))
-    drawn = figure(13, 0.6 + 3.6 * len(conventions))
-    for line, convention in zip(
-        drawn.subplots(len(conventions), 3, squeeze=False), conventions, strict=True
-    ):
-        these = [row for row in rows if row["convention"] == convention]
-        for axes, metric in zip(line, SHOWN, strict=True):
-            _dots(axes, these, metric, against)
-            axes.set_title(f"{SHOWN[metric]}, {convention}")
-    _legend(drawn, line[0])
-    return png(drawn)
+    return png(_panels(rows, partial(_dots, against=against)))
 
 
 def read_frames(folders: Sequence[Path]) -> list[dict[str, Any]]:
@@ -149,10 +131,21 @@ def _read(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _legend(drawn: Any, axes: Any) -> None:
-    """What marks mean, below all panels."""
-    handles, labels = axes.get_legend_handles_labels()
+def _panels(
+    rows: Sequence[dict[str, Any]], draw: Callable[[Any, Sequence[dict[str, Any]], str], None]
+) -> Any:
+    """A figure with a row of panels for each convention, a column for each metric and a legend."""
+    conventions = list(dict.fromkeys(row["convention"] for row in rows))
+    drawn = figure(13, 0.6 + 3.5 * len(conventions))
+    panels = drawn.subplots(len(conventions), len(SHOWN), squeeze=False)
+    for line, convention in zip(panels, conventions, strict=True):
+        these = [row for row in rows if row["convention"] == convention]
+        for axes, metric in zip(line, SHOWN, strict=True):
+            draw(axes, these, metric)
+            axes.set_title(f"{SHOWN[metric]}, {convention}")
+    handles, labels = line[0].get_legend_handles_labels()
     drawn.legend(handles, labels, loc="outside lower center", ncols=5, fontsize="small")
+    return drawn
 
 
 def _preface(paths: Sequence[TrainedPath], options: TableOptions) -> str:

@@ -16,6 +16,7 @@ from moedsr_core.choices import check_choice, check_number
 from moedsr_core.data.paths import PROTOCOLS, SETS, protocol_frames
 from moedsr_core.errors import InputError
 from moedsr_core.metrics.scores import CONVENTIONS, compare
+from moedsr_core.report import markdown_table, shown
 from moedsr_core.reports.dsr_contenders import (
     CONTENDERS,
     PER_PROTOCOL,
@@ -23,7 +24,6 @@ from moedsr_core.reports.dsr_contenders import (
     rmsd_to_previous,
     rmsd_to_training,
 )
-from moedsr_core.reports.report import markdown_table
 from moedsr_core.reports.trained_path import TrainedPath
 from moedsr_core.surface.mesh import Mesh
 
@@ -40,7 +40,7 @@ PAPER: dict[tuple[str, str], str] = {
 }
 """Printed IoU, Chamfer distance and normal consistency (Tables 1 and 2)."""
 Progress = Callable[[str, int, int], None]
-"""Called with the experiment, the frames done and the frames in all; may raise to stop."""
+"""Called with what is done, the steps done and the steps in all; may raise to stop."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +182,7 @@ def markdown(summary: Sequence[dict[str, Any]]) -> str:
 
 def _line(row: dict[str, Any]) -> list[str]:
     missing = f" ({row['without_surface']} without a surface)" if row["without_surface"] else ""
-    cells = [_with_sd(row[m], row[f"{m}_sd"], FORMATS.get(m, ".4f")) for m in METRICS]
+    cells = [shown(row[m], row[f"{m}_sd"], FORMATS.get(m, ".4f")) for m in METRICS]
     return [row["trajectory"], row["contender"], f"{row['frames']}{missing}", *cells]
 
 
@@ -190,9 +190,3 @@ def _printed(protocol: str, rows: Sequence[dict[str, Any]]) -> list[list[str]]:
     names = dict.fromkeys(SETS.get(row["trajectory"], row["trajectory"]) for row in rows)
     known = [(name, PAPER[name, protocol]) for name in names if (name, protocol) in PAPER]
     return [[name, "printed in the paper", "", *text.split(" | "), ""] for name, text in known]
-
-
-def _with_sd(mean: float, sd: float, style: str) -> str:
-    if not np.isfinite(mean):
-        return ""
-    return f"{mean:{style}} ± {sd:{style}}" if np.isfinite(sd) else f"{mean:{style}}"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from moedsr_core.errors import InputError
+from moedsr_core.report import NOTHING, Report, Row, figure, markdown_table, png, shown
 from moedsr_core.reports.experts import (
     Alike,
     ExpertOptions,
@@ -17,7 +17,6 @@ from moedsr_core.reports.experts import (
     chance,
     together,
 )
-from moedsr_core.reports.moe_report import NOTHING, MoeReport, Row, markdown_table, shown
 
 _NOTES = """\
 `identity` is the mean over pairs that MMseqs2 aligns at all, with an expectation value of at most
@@ -27,9 +26,7 @@ is the mean over random assignments with as many proteins to each expert, and p 
 that reach what the router does."""
 
 
-def expert_report(
-    routings: Sequence[Routing], found: Likeness, options: ExpertOptions
-) -> MoeReport:
+def expert_report(routings: Sequence[Routing], found: Likeness, options: ExpertOptions) -> Report:
     """Table of one or several models on the same proteins.
 
     Raises:
@@ -40,14 +37,14 @@ def expert_report(
     identity = [row for one in routings for row in _identity_rows(one, found, options)]
     parts = [_section(one, identity, options) for one in routings]
     title = "# Who goes to which expert (MoE-DSR, Table 3)"
-    return MoeReport(
+    return Report(
         name="experts",
         tables={
             "experts": [row for one in routings for row in _protein_rows(one)],
             "experts_identity": identity,
         },
         markdown="\n\n".join([title, *parts, _NOTES]),
-        draw=lambda figure: _draw(figure, routings),
+        pictures={"experts": _picture(routings)},
     )
 
 
@@ -122,11 +119,11 @@ def _percent(value: float, p: float = float("nan")) -> str:
     return text + (f" (p {shown(p, style='.3f')})" if np.isfinite(p) else "")
 
 
-def _draw(figure: Any, routings: Sequence[Routing]) -> None:
-    """Gates of every protein, those of one expert side by side."""
+def _picture(routings: Sequence[Routing]) -> bytes:
+    """PNG of the gates of every protein, those of one expert side by side."""
     count = len(routings[0].proteins)
-    figure.set_size_inches(2.5 + 3.0 * len(routings), 1.8 + min(0.22 * count, 40.0))
-    panels = np.atleast_1d(figure.subplots(1, len(routings)))
+    drawn = figure(2.5 + 3.0 * len(routings), 1.8 + min(0.22 * count, 40.0))
+    panels = np.atleast_1d(drawn.subplots(1, len(routings)))
     for axes, one in zip(panels, routings, strict=True):
         order = np.lexsort((-one.gates.max(axis=1), one.gates.argmax(axis=1)))
         image = axes.imshow(one.gates[order], vmin=0, vmax=1, cmap="viridis", aspect="auto")
@@ -134,4 +131,5 @@ def _draw(figure: Any, routings: Sequence[Routing]) -> None:
         axes.set_xticks(range(one.gates.shape[1]), range(1, one.gates.shape[1] + 1))
         axes.set_xlabel("expert")
         axes.set_title(one.model)
-    figure.colorbar(image, ax=panels, label="gate")
+    drawn.colorbar(image, ax=panels, label="gate")
+    return png(drawn)

@@ -1,20 +1,19 @@
-"""Pictures of MoE-DSR's tables, on figures of matplotlib."""
+"""Pictures of MoE-DSR's tables."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from moedsr_core.reports.moe_report import Row
+from moedsr_core.report import Row, figure, png
 from moedsr_core.reports.moe_trials import BASELINES, Contest
 
 
-def draw_proteins(figure: Any, contest: Contest, metrics: Sequence[str], title: str) -> None:
-    """A panel for every metric, a row for every protein, a mark for every contender."""
-    figure.set_size_inches(3.0 * len(metrics) + 1.5, 1.8 + 0.3 * len(contest.proteins))
-    panels = np.atleast_1d(figure.subplots(1, len(metrics), sharey=True))
+def proteins_picture(contest: Contest, metrics: Sequence[str], title: str) -> bytes:
+    """PNG with a panel for every metric, a row for every protein, a mark for every contender."""
+    drawn = figure(3.0 * len(metrics) + 1.5, 1.8 + 0.3 * len(contest.proteins))
+    panels = np.atleast_1d(drawn.subplots(1, len(metrics), sharey=True))
     for axes, metric in zip(panels, metrics, strict=True):
         for k, label in enumerate(contest.labels):
             values = contest.values(label, metric)
@@ -27,15 +26,16 @@ def draw_proteins(figure: Any, contest: Contest, metrics: Sequence[str], title: 
         axes.grid(axis="x", alpha=0.3)
     panels[0].set_yticks(range(len(contest.proteins)), contest.proteins)
     panels[0].set_ylim(len(contest.proteins) - 0.5, -0.5)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
-    figure.suptitle(title)
+    drawn.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
+    drawn.suptitle(title)
+    return png(drawn)
 
 
-def draw_models(figure: Any, rows: Sequence[Row], variable: str, title: str, numeric: bool) -> None:
-    """A panel for every metric; baselines are lines, models marks, or a curve over numbers."""
+def models_picture(rows: Sequence[Row], variable: str, title: str, numeric: bool) -> bytes:
+    """PNG with a panel for every metric: baselines lines, models marks, or a curve over numbers."""
     metrics = list(dict.fromkeys(row["metric"] for row in rows))
-    figure.set_size_inches(3.2 * len(metrics) + 0.5, 4.0)
-    for axes, metric in zip(np.atleast_1d(figure.subplots(1, len(metrics))), metrics, strict=True):
+    drawn = figure(3.2 * len(metrics) + 0.5, 4.0)
+    for axes, metric in zip(np.atleast_1d(drawn.subplots(1, len(metrics))), metrics, strict=True):
         of_metric = {row[variable]: row for row in rows if row["metric"] == metric}
         for who, style in zip(BASELINES, ("--", ":"), strict=True):
             axes.axhline(of_metric[who]["mean"], color="grey", linestyle=style, label=who)
@@ -49,7 +49,8 @@ def draw_models(figure: Any, rows: Sequence[Row], variable: str, title: str, num
         axes.set_title(metric)
         axes.grid(axis="y", alpha=0.3)
     axes.legend(fontsize="small")
-    figure.suptitle(title)
+    drawn.suptitle(title)
+    return png(drawn)
 
 
 def _share(k: int, n: int) -> float:

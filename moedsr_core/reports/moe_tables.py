@@ -10,8 +10,8 @@ from jaxtyping import Bool
 
 from moedsr_core.choices import check_choice
 from moedsr_core.evaluation.summary import FORMATS, METRICS
-from moedsr_core.reports.moe_pictures import draw_models, draw_proteins
-from moedsr_core.reports.moe_report import MoeReport, Row, markdown_table, shown
+from moedsr_core.report import Report, Row, markdown_table, shown
+from moedsr_core.reports.moe_pictures import models_picture, proteins_picture
 from moedsr_core.reports.moe_trials import Contest, Spread, spread
 
 EVERYTHING = "All"
@@ -60,7 +60,7 @@ class Heading:
     """Whether labels are numbers, and the picture a curve over them."""
 
 
-def per_protein(contest: Contest, options: TableOptions, heading: Heading) -> MoeReport:
+def per_protein(contest: Contest, options: TableOptions, heading: Heading) -> Report:
     """Every protein, then all: MoE-DSR Table 1 with our baselines.
 
     The deviation is over trials, of a protein's mean over frames; in the last row of the mean over
@@ -74,15 +74,15 @@ def per_protein(contest: Contest, options: TableOptions, heading: Heading) -> Mo
         for k, protein in enumerate(contest.proteins)
     ] + overall(contest, options.metrics)
     tables = [_protein_table(rows, contest, metric) for metric in options.metrics]
-    return MoeReport(
+    return Report(
         name=heading.name,
         tables={heading.name: rows},
         markdown=_document(heading, contest, tables),
-        draw=lambda figure: draw_proteins(figure, contest, options.metrics, heading.title),
+        pictures={heading.name: proteins_picture(contest, options.metrics, heading.title)},
     )
 
 
-def compared(contest: Contest, options: TableOptions, heading: Heading) -> MoeReport:
+def compared(contest: Contest, options: TableOptions, heading: Heading) -> Report:
     """One line for every model: MoE-DSR Table 4, Fig. 3 and the ablation of Ψ."""
     rows = [
         {heading.variable: row.pop("model"), **row}
@@ -93,13 +93,13 @@ def compared(contest: Contest, options: TableOptions, heading: Heading) -> MoeRe
     for row in rows:
         del row["protein"]
     table = _model_table(rows, contest, options.metrics, heading)
-    return MoeReport(
+    return Report(
         name=heading.name,
         tables={heading.name: rows},
         markdown=_document(heading, contest, [table]),
-        draw=lambda figure: draw_models(
-            figure, rows, heading.variable, heading.title, heading.numeric
-        ),
+        pictures={
+            heading.name: models_picture(rows, heading.variable, heading.title, heading.numeric)
+        },
     )
 
 

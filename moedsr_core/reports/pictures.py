@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from moedsr_core.choices import check_number
 from moedsr_core.errors import InputError
-from moedsr_core.reports.dsr_tables import METRICS, TableOptions, score
-from moedsr_core.reports.report import Report, csv_text, figure, markdown_table, png
+from moedsr_core.report import Report, cells, figure, markdown_table, png
+from moedsr_core.reports.dsr_tables import METRICS, Progress, TableOptions, score
 from moedsr_core.reports.shading import draw_mesh
 from moedsr_core.reports.trained_path import TrainedPath
 from moedsr_core.surface.mesh import Mesh
@@ -24,8 +24,6 @@ _MOST = 16
 """Panels in one picture."""
 _PANEL = 3.2
 """Width of a panel, in inches."""
-Progress = Callable[[str, int, int], None]
-"""Called with what is drawn, the panels done and the panels in all; may raise to stop."""
 
 
 def levelsets(
@@ -115,10 +113,10 @@ def _report(
     title: str, name: str, rows: Sequence[dict[str, Any]], panels: Sequence[Panel]
 ) -> Report:
     header = [column.replace("_", " ") for column in rows[0]]
-    lines = [line.split(",") for line in csv_text(rows).splitlines()[1:]]
+    table = markdown_table(header, [cells(row) for row in rows])
     return Report(
         tables={name: rows},
-        markdown=f"# {title}\n\n{markdown_table(header, lines)}",
+        markdown=f"# {title}\n\n{table}",
         pictures={name: _picture(title, panels)},
     )
 

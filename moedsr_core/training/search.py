@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import statistics
 from collections.abc import Callable
@@ -15,9 +13,9 @@ import optuna
 from optuna.trial import TrialState
 
 from moedsr_core.errors import InputError
-from moedsr_core.files import whole_file
 from moedsr_core.models.config import Interval
 from moedsr_core.models.moedsr import PAPER_RANGES, MoEDSRConfig
+from moedsr_core.report import Report, cells, markdown_table
 from moedsr_core.training.loop import DivergedError
 
 Score = Callable[[MoEDSRConfig, int, Path], float]
@@ -162,19 +160,16 @@ def write_tables(result: SearchResult, folder: Path) -> None:
         InputError: If the disk is full, or the place cannot be written to.
     """
     columns = sorted({path for values, _ in result.trials for path in values})
+    again = f"best, {len(result.repeats)} runs"
     rows = [
-        [str(k), *(_text(values[path]) for path in columns), _text(score), ""]
+        {"trial": k}
+        | {path: _text(values[path]) for path in columns}
+        | {"score": _text(score), again: ""}
         for k, (values, score) in enumerate(result.trials)
     ]
-    rows[result.best][-1] = f"{result.mean:.4f} ± {result.deviation:.4f}"
-    names = ["trial", *columns, "score", f"best, {len(result.repeats)} runs"]
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([names, *rows])
-    with whole_file(folder / "search.csv") as file:
-        file.write(text.getvalue().encode())
-    lines = [names, ["---"] * len(names), *rows]
-    with whole_file(folder / "search.md") as file:
-        file.write("".join("| " + " | ".join(line) + " |\n" for line in lines).encode())
+    rows[result.best][again] = f"{result.mean:.4f} ± {result.deviation:.4f}"
+    table = markdown_table(list(rows[0]), [cells(row) for row in rows])
+    Report(name="search", tables={"search": rows}, markdown=table, pictures={}).write(folder)
 
 
 def _text(value: Any) -> str:
