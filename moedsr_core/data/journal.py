@@ -11,7 +11,6 @@ import json
 import os
 import zlib
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO
 
 from moedsr_core.data.claim import claim
@@ -59,12 +58,7 @@ class Journal:
         """The journal itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         """Close the file."""
         self.close()
 

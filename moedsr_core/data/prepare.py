@@ -18,7 +18,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from moedsr_core.data.ensemble import Ensemble, load_ensemble
+from moedsr_core.data.ensemble import load_ensemble
 from moedsr_core.data.frame_surface import PosedEnsemble, SurfaceConfig, frame_surface, pose
 from moedsr_core.data.plan import FrameConfig, Plan
 from moedsr_core.data.store import StoreInfo, StoreWriter, is_finished
@@ -205,13 +205,9 @@ def load_posed(
         files.trajectory,
         name=files.label,
         spacing_ps=spacing_ps,
+        stride=frames.stride or 1,
         max_frames=frames.most,
     )
-    if frames.stride is not None:
-        kept = slice(None, None, frames.stride)
-        ensemble = Ensemble(
-            ensemble.name, ensemble.structure, ensemble.coords[kept], ensemble.lags_ps[kept]
-        )
     return pose(ensemble, config)
 
 

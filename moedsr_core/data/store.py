@@ -12,7 +12,6 @@ import json
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from types import TracebackType
 
 import h5py
 import numpy as np
@@ -115,12 +114,7 @@ class SurfaceStore:
         """The store itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         """Close the file."""
         self.close()
 

@@ -224,11 +224,7 @@ class AnchoredMoEDSR(SurfaceModel):
         }
 
     def evaluate(
-        self,
-        code: ProteinCode,
-        prepared: Prepared,
-        t: Float[Tensor, ""] | Float[Tensor, " n"],
-        z: Float[Tensor, " latent"] | Float[Tensor, "n latent"],
+        self, code: ProteinCode, prepared: Prepared, t: Time, z: Latent
     ) -> Float[Tensor, " n"]:
         """Signed distance in units of Ω at prepared points."""
         form = "nlw,nlwc->nlc" if z.ndim > 1 else "nlw,lwc->nlc"

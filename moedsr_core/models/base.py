@@ -19,6 +19,10 @@ from torch import Tensor, nn
 Prepared = dict[str, Tensor]
 """Time-independent quantities of n points; every tensor has n rows, so that prepared points
 can be indexed and concatenated."""
+Time = Float[Tensor, ""] | Float[Tensor, " n"]
+"""Time in [-1, 1], one for all points or one for each."""
+Latent = Float[Tensor, " latent"] | Float[Tensor, "n latent"]
+"""Code z, likewise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,11 +95,7 @@ class SurfaceModel(nn.Module, ABC):
 
     @abstractmethod
     def evaluate(
-        self,
-        code: ProteinCode,
-        prepared: Prepared,
-        t: Float[Tensor, ""] | Float[Tensor, " n"],
-        z: Float[Tensor, " latent"] | Float[Tensor, "n latent"],
+        self, code: ProteinCode, prepared: Prepared, t: Time, z: Latent
     ) -> Float[Tensor, " n"]:
         """Signed distance in units of Ω at prepared points and time t in [-1, 1]."""
 
@@ -107,11 +107,7 @@ class SurfaceModel(nn.Module, ABC):
         return self.evaluate(code, prepared, t, z)
 
     def forward(
-        self,
-        code: ProteinCode,
-        x: Float[Tensor, "n 3"],
-        t: Float[Tensor, ""] | Float[Tensor, " n"],
-        z: Float[Tensor, " latent"] | Float[Tensor, "n latent"],
+        self, code: ProteinCode, x: Float[Tensor, "n 3"], t: Time, z: Latent
     ) -> Float[Tensor, " n"]:
         """Signed distance in units of Ω at points of Ω and time t in [-1, 1]."""
         return self.evaluate(code, self.prepare(code, x), t, z)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from moedsr_core.errors import InputError
 from moedsr_core.losses import LossConfig
-from moedsr_core.models.base import Prepared, ProteinCode, ProteinInput, SurfaceModel
+from moedsr_core.models.base import Latent, Prepared, ProteinCode, ProteinInput, SurfaceModel, Time
 from moedsr_core.models.config import config_from_dict, config_to_dict
 from moedsr_core.models.experts.implicit import ImplicitConfig, ImplicitMLP
 from moedsr_core.models.latent import check_code_scale
@@ -69,11 +69,7 @@ class DSR(SurfaceModel):
         return {"x": x}
 
     def evaluate(
-        self,
-        code: ProteinCode,
-        prepared: Prepared,
-        t: Float[Tensor, ""] | Float[Tensor, " n"],
-        z: Float[Tensor, " latent"] | Float[Tensor, "n latent"],
+        self, code: ProteinCode, prepared: Prepared, t: Time, z: Latent
     ) -> Float[Tensor, " n"]:
         """Signed distance [units of Ω]; inputs in the order z, x, t."""
         x = prepared["x"]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from moedsr_core.choices import check_choice
 from moedsr_core.errors import InputError
 from moedsr_core.losses import LossConfig
-from moedsr_core.models.base import Prepared, ProteinCode, ProteinInput, SurfaceModel
+from moedsr_core.models.base import Latent, Prepared, ProteinCode, ProteinInput, SurfaceModel, Time
 from moedsr_core.models.config import Interval, check_ranges, config_from_dict, config_to_dict
 from moedsr_core.models.experts.encoding import CoordinateEncoding, Encoding, SphericalEncoding
 from moedsr_core.models.experts.implicit import EXPERTS, ImplicitConfig
@@ -143,11 +143,7 @@ class MoEDSR(SurfaceModel):
         return {"psi": self.encoding(x)}
 
     def evaluate(
-        self,
-        code: ProteinCode,
-        prepared: Prepared,
-        t: Float[Tensor, ""] | Float[Tensor, " n"],
-        z: Float[Tensor, " latent"] | Float[Tensor, "n latent"],
+        self, code: ProteinCode, prepared: Prepared, t: Time, z: Latent
     ) -> Float[Tensor, " n"]:
         """Signed distance [units of Ω]; only experts with a non-zero gate are run."""
         psi = prepared["psi"]

@@ -42,7 +42,11 @@ def save_checkpoint(
     with writing(folder):
         try:
             draft.mkdir(parents=True)
-            _write(draft, model, optimizer, average, state)
+            save_file(_contiguous(model.state_dict()), draft / "model.safetensors")
+            save_file(_contiguous(average), draft / "average.safetensors")
+            if optimizer is not None:
+                save_file(_moments(optimizer), draft / "optimizer.safetensors")
+            (draft / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
         except (OSError, SafetensorError) as error:
             shutil.rmtree(draft, ignore_errors=True)
             raise OSError(*error.args) from error
@@ -52,20 +56,6 @@ def save_checkpoint(
             os.replace(folder, old)
         os.replace(draft, folder)
         shutil.rmtree(old, ignore_errors=True)
-
-
-def _write(
-    draft: Path,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer | None,
-    average: dict[str, Tensor],
-    state: dict[str, Any],
-) -> None:
-    save_file(_contiguous(model.state_dict()), draft / "model.safetensors")
-    save_file(_contiguous(average), draft / "average.safetensors")
-    if optimizer is not None:
-        save_file(_moments(optimizer), draft / "optimizer.safetensors")
-    (draft / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
 
 
 def has_checkpoint(folder: Path) -> bool:
