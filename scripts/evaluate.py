@@ -38,7 +38,8 @@ class Arguments:
     """Measure a model on held-out trajectories."""
 
     data: Path
-    """Folder that holds one folder per trajectory, each with top.pdb and traj.xtc."""
+    """Folder that holds one folder per protein: NAME.pdb with NAME_R1.xtc …, or top.pdb with
+    traj.xtc."""
     json: Path = Path("scores.json")
     """Where every number is written."""
     tables: Path | None = None
@@ -46,7 +47,7 @@ class Arguments:
     model: str = "default"
     """Name of a model, or a folder with weights."""
     split: Path = SPLIT
-    """Which trajectories are for what."""
+    """Which proteins are for what."""
     part: str = "test"
     """train, validation or test."""
     threads: int = 2

@@ -228,7 +228,7 @@ def _stores(plan: Plan) -> int:
     count = 0
     for name in plan.names:
         try:
-            count += len(find_trajectories(plan.data, name, plan.frames.replicates))
+            count += len(find_trajectories(plan.data / name, plan.frames.replicates))
         except InputError:
             count += per_protein
     return count

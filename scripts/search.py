@@ -36,13 +36,13 @@ class Arguments:
     """Search for the best configuration of `moedsr`."""
 
     data: Path
-    """Folder that holds one folder per trajectory, or prepared surfaces NAME.h5."""
+    """Folder that holds one folder per protein, or prepared surfaces NAME.h5."""
     out: Path = Path("runs/search")
     """Folder of the study, its run folders and its tables."""
     split: Path = SPLIT
-    """Which trajectories are for what; the validation part decides."""
+    """Which proteins are for what; the validation part decides."""
     names: tuple[str, ...] = ()
-    """Train on these trajectories alone instead of the split."""
+    """Train on these proteins alone instead of the split."""
     device: str = "auto"
     """auto, cpu, mps, cuda or cuda:N."""
     threads: int = 2

@@ -39,14 +39,14 @@ class Arguments(Generic[C]):
     train: Annotated[C, tyro.conf.arg(name="")]
     """Everything that decides the result."""
     data: Path | None = None
-    """Folder that holds one folder per trajectory, each with top.pdb and traj.xtc, or prepared
-    surfaces NAME.h5."""
+    """Folder that holds one folder per protein: NAME.pdb with NAME_R1.xtc …, or top.pdb with
+    traj.xtc; for dsr and moedsr also prepared surfaces NAME.h5 or NAME_R1.h5 …"""
     out: Path | None = None
     """Run folder: configuration, log, checkpoints, weights. By default runs/PRESET."""
     split: Path = SPLIT
-    """Which trajectories are for what."""
+    """Which proteins are for what; a protein's replicates stay together."""
     names: tuple[str, ...] = ()
-    """Train on these trajectories alone instead of the split."""
+    """Train on these proteins alone instead of the split."""
     config: Path | None = None
     """JSON file with the configuration; what is given here besides goes before it."""
     print_config: bool = False

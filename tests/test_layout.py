@@ -8,8 +8,9 @@ from synthetic_chain import chain
 from trajectory_files import bent, tumbling, write
 
 from moedsr_core.data.ensemble import Ensemble, load_ensemble
-from moedsr_core.data.layout import concatenate, find_trajectories, load_replicates
+from moedsr_core.data.layout import concatenate, load_replicates
 from moedsr_core.data.splits import load_part
+from moedsr_core.data.trajectory_files import find_trajectories
 from moedsr_core.errors import InputError
 
 NAME = "1abc_A"
@@ -41,15 +42,29 @@ def test_replicates_of_atlas_are_kept_apart_in_order(tmp_path, pattern):
 
 
 def test_ten_replicates_are_counted_as_numbers(tmp_path):
-    files = find_trajectories(atlas(tmp_path, lengths=(2,) * 11))
-    assert list(files.trajectories) == [f"R{k}" for k in range(1, 12)]
+    found = find_trajectories(atlas(tmp_path, lengths=(2,) * 11))
+    assert [files.replicate for files in found] == [f"R{k}" for k in range(1, 12)]
 
 
 def test_files_of_other_kinds_are_no_replicates(tmp_path):
     folder = atlas(tmp_path, lengths=(2, 2))
     for name in (f"{NAME}_R1.tpr", f"{NAME}_R1_old.xtc", "1xyz_A_R3.xtc", f"{NAME}_Rest.xtc"):
         (folder / name).write_bytes(b"")
-    assert list(find_trajectories(folder).trajectories) == ["R1", "R2"]
+    assert [files.replicate for files in find_trajectories(folder)] == ["R1", "R2"]
+
+
+def test_of_two_names_of_a_replicate_the_newer_counts(tmp_path):
+    folder = atlas(tmp_path, lengths=(2, 2))
+    (folder / f"{NAME}_prod_R1_fit.xtc").write_bytes(b"")
+    found = [files.trajectory.name for files in find_trajectories(folder)]
+    assert found == [f"{NAME}_R1.xtc", f"{NAME}_R2.xtc"]
+
+
+def test_a_folder_is_named_as_it_is_reached(tmp_path, monkeypatch):
+    folder = atlas(tmp_path, lengths=(2,))
+    monkeypatch.chdir(folder)
+    for here in (".", f"../{NAME}/", folder):
+        assert [files.label for files in find_trajectories(here)] == [f"{NAME}_R1"]
 
 
 def test_the_plain_layout_is_one_replicate(tmp_path):

@@ -108,20 +108,20 @@ def datasets(path: Path) -> dict[str, bytes]:
 
 
 def test_every_layout_is_found_and_replicates_stay_apart(data):
-    found = {name: find_trajectories(data, name) for name in ("1abc_A", "2abc_B", "plain")}
+    found = {name: find_trajectories(data / name) for name in ("1abc_A", "2abc_B", "plain")}
     assert [files.label for files in found["1abc_A"]] == ["1abc_A_R1", "1abc_A_R2"]
     assert [files.label for files in found["2abc_B"]] == ["2abc_B_R1"]
     assert found["2abc_B"][0].trajectory.name == "2abc_B_prod_R1_fit.xtc"
     assert [(files.label, files.replicate) for files in found["plain"]] == [("plain", None)]
-    assert [files.label for files in find_trajectories(data, "1abc_A", ["R2"])] == ["1abc_A_R2"]
+    assert [files.label for files in find_trajectories(data / "1abc_A", ["R2"])] == ["1abc_A_R2"]
     assert proteins_in(data) == ["1abc_A", "2abc_B", "leaves", "plain", "short"]
 
 
 def test_what_is_not_there_is_refused(data, tmp_path):
     with pytest.raises(InputError, match=r"replicates R1, R2, not R3"):
-        find_trajectories(data, "1abc_A", ["R1", "R3"])
+        find_trajectories(data / "1abc_A", ["R1", "R3"])
     with pytest.raises(InputError, match="neither"):
-        find_trajectories(data, "empty")
+        find_trajectories(data / "empty")
     with pytest.raises(InputError, match="there is no folder"):
         proteins_in(tmp_path / "none")
     with pytest.raises(InputError, match="no folder in"):
@@ -160,7 +160,7 @@ def test_a_store_holds_the_trajectory_in_the_pose_of_its_first_frame(data, tmp_p
     ],
 )
 def test_frames_are_thinned_evenly(data, frames, lags):
-    files = find_trajectories(data, "1abc_A")[0]
+    files = find_trajectories(data / "1abc_A")[0]
     posed = load_posed(files, None, frames, QUICK)
     assert np.allclose(posed.lags_ps, STEP_PS * np.array(lags))
     assert len(posed.coords) == len(lags)

@@ -20,6 +20,7 @@ from moedsr_core.data.samples import (
     motion_samples,
     prepare_samples,
 )
+from moedsr_core.data.trajectory_files import TrajectoryFiles
 from moedsr_core.errors import InputError
 from moedsr_core.frame import canonical_frame
 from moedsr_core.structure import Structure
@@ -247,11 +248,9 @@ def files(measured_files, tmp_path):
     return tmp_path / "md"
 
 
-def prepare(folder, config=SMALL, **options):
-    options = {"name": "one", **options}
-    return prepare_samples(
-        folder / "top.pdb", folder / "traj.xtc", folder / "samples", config, **options
-    )
+def prepare(folder, config=SMALL, name="one", **options):
+    source = TrajectoryFiles(name, None, folder / "top.pdb", folder / "traj.xtc")
+    return prepare_samples(source, folder / "samples", config, **options)
 
 
 def contents(folder):

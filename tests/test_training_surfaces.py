@@ -183,7 +183,7 @@ def test_no_training_data_is_refused():
 
 
 def test_a_folder_without_the_protein_is_refused(tmp_path):
-    with pytest.raises(InputError, match="nowhere"):
+    with pytest.raises(InputError, match=r"has no nowhere\.h5 or .*there is no folder .*nowhere;"):
         open_surfaces(tmp_path, {"name": "nowhere"})
 
 

@@ -156,7 +156,7 @@ def read_names(path: Path) -> dict[str, float | None]:
 
 def _is_there(folder: Path, name: str) -> bool:
     try:
-        return bool(find_trajectories(folder, name))
+        return bool(find_trajectories(folder / name))
     except InputError:
         return False
 

@@ -1,78 +1,21 @@
-"""Where a protein's trajectories lie, and its replicates: kept apart, or joined on request.
-
-Two layouts are known. ATLAS (Vander Meersche et al. 2024, doi:10.1093/nar/gkad1084)::
-
-    NAME/NAME.pdb    NAME/NAME_R1.xtc    NAME/NAME_R2.xtc    NAME/NAME_R3.xtc
-
-and the plain one, of one trajectory::
-
-    NAME/top.pdb     NAME/traj.xtc
-"""
+"""A protein's replicates as ensembles: kept apart, or joined on request."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from moedsr_core.data.ensemble import Ensemble, anchors_of, load_ensemble, superpose
+from moedsr_core.data.trajectory_files import find_trajectories
 from moedsr_core.errors import InputError
-
-_REPLICATE = re.compile(r"_(?:prod_)?R(\d+)(?:_fit)?\.xtc$")
-"""Replicates as ATLAS names them, today's archives and earlier ones."""
-
-
-@dataclass(frozen=True)
-class TrajectoryFiles:
-    """Files of one protein.
-
-    Attributes:
-        name: Of the protein: its folder's.
-        topology: Structure that names the atoms.
-        trajectories: Files of the replicates by their names, such as ``R1``; a single trajectory
-            has the empty name.
-    """
-
-    name: str
-    topology: Path
-    trajectories: dict[str, Path]
-
-
-def find_trajectories(folder: str | Path) -> TrajectoryFiles:
-    """Topology and trajectories in a protein's folder, in either layout.
-
-    Raises:
-        InputError: If the folder is missing or of neither layout.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"there is no folder {folder}; check the path")
-    name = folder.resolve().name
-    plain = folder / "top.pdb", folder / "traj.xtc"
-    if all(path.is_file() for path in plain):
-        return TrajectoryFiles(name, plain[0], {"": plain[1]})
-    replicates = {
-        f"R{found[1]}": path
-        for path in folder.glob(f"{name}_*R*.xtc")
-        if (found := _REPLICATE.fullmatch(path.name, len(name)))
-    }
-    topology = folder / f"{name}.pdb"
-    if not replicates or not topology.is_file():
-        raise InputError(
-            f"{folder} holds neither {name}.pdb with {name}_R1.xtc … (the layout of ATLAS) nor "
-            "top.pdb with traj.xtc; name its files so"
-        )
-    ordered = sorted(replicates, key=lambda label: int(label[1:]))
-    return TrajectoryFiles(name, topology, {label: replicates[label] for label in ordered})
 
 
 def load_replicates(
     folder: str | Path,
     *,
-    name: str | None = None,
     spacing_ps: float | None = None,
     stride: int = 1,
     max_frames: int | None = None,
@@ -83,26 +26,26 @@ def load_replicates(
     in a row asks :func:`concatenate`.
 
     Args:
-        folder: The protein's folder, in either layout.
-        name: What to call it, by default as its folder; replicates are NAME_R1, NAME_R2 ….
+        folder: The protein's folder NAME, in a layout of :mod:`moedsr_core.data.trajectory_files`;
+            replicates are called NAME_R1, NAME_R2 ….
         spacing_ps: Time between frames [ps]; by default the files' own time stamps.
         stride: Keep every how-many-th frame of each replicate.
         max_frames: Of those, keep at most this many of each replicate, evenly spaced.
 
     Raises:
-        InputError: As :func:`find_trajectories` and :func:`ensemble.load_ensemble`.
+        InputError: As :func:`trajectory_files.find_trajectories` and
+            :func:`ensemble.load_ensemble`.
     """
-    files = find_trajectories(folder)
     return [
         load_ensemble(
             files.topology,
-            path,
-            name="_".join(filter(None, (name or files.name, label))),
+            files.trajectory,
+            name=files.label,
             spacing_ps=spacing_ps,
             stride=stride,
             max_frames=max_frames,
         )
-        for label, path in files.trajectories.items()
+        for files in find_trajectories(folder)
     ]
 
 

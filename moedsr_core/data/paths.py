@@ -14,7 +14,7 @@ from pathlib import Path
 
 from moedsr_core.choices import check_choice, check_number
 from moedsr_core.data.ensemble import Ensemble, load_ensemble
-from moedsr_core.data.layout import find_trajectories
+from moedsr_core.data.trajectory_files import find_trajectories
 from moedsr_core.errors import InputError
 
 _MOST = 10**9
@@ -144,7 +144,7 @@ def protocol_frames(name: str, protocol: str, n_frames: int) -> ProtocolFrames:
     window, notes = choice.window, []
     if n_frames < window:
         notes.append(
-            f"the paper trains on the first {window} frames of {name}, which has {n_frames}: "
+            f"the paper trains on the first {window} frames of {name}, which has only {n_frames}: "
             "all of those are used"
         )
         window = n_frames
@@ -175,11 +175,10 @@ def load_path(folder: str | Path) -> Ensemble:
     Raises:
         InputError: If the folder is none of :data:`SETS`, or holds no usable trajectory.
     """
-    files = find_trajectories(folder)
+    files = find_trajectories(folder)[0]
     check_choice("the folder's name", files.name, SETS)
-    (trajectory,) = files.trajectories.values()
     if SETS[files.name] not in TIMELESS:
-        return load_ensemble(files.topology, trajectory, name=files.name)
-    path = load_ensemble(files.topology, trajectory, name=files.name, spacing_ps=1.0)
+        return load_ensemble(files.topology, files.trajectory, name=files.name)
+    path = load_ensemble(files.topology, files.trajectory, name=files.name, spacing_ps=1.0)
     said = "this path has no physical time; frame k stands at k ps"
     return replace(path, notes=(said, *path.notes))

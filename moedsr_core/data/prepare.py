@@ -113,7 +113,7 @@ class _Preparation:
                 if self._fetch:
                     async with self._fetching:
                         await asyncio.to_thread(self._fetch, name, self._stop)
-                files = find_trajectories(self._plan.data, name, self._plan.frames.replicates)
+                files = find_trajectories(self._plan.data / name, self._plan.frames.replicates)
             except InputError as error:
                 self._fail(name, error)
                 return

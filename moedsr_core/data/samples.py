@@ -16,7 +16,8 @@ from zipfile import BadZipFile
 import numpy as np
 from jaxtyping import Float
 
-from moedsr_core.data.ensemble import Ensemble, load_ensemble, superpose
+from moedsr_core.data.ensemble import Ensemble, anchors_of, load_ensemble, superpose
+from moedsr_core.data.trajectory_files import TrajectoryFiles
 from moedsr_core.errors import InputError
 from moedsr_core.files import whole_file
 from moedsr_core.frame import canonical_frame
@@ -153,7 +154,7 @@ def _sample(
     start = surfaces[reference].signed_distance(points)
     points, start = points[np.abs(start) < BAND], start[np.abs(start) < BAND]
     others = [k for k in range(len(chosen)) if k != reference]
-    anchors = np.flatnonzero(ensemble.structure.atom_names == "CA")
+    anchors = anchors_of(ensemble.structure)
     distances = []
     for k in others:
         carried = _carry(points, coords[reference], coords[k], anchors)
@@ -197,13 +198,7 @@ def _carry(
 
 
 def prepare_samples(
-    topology: Path,
-    trajectory: Path,
-    folder: Path,
-    config: SampleConfig,
-    *,
-    name: str,
-    spacing_ps: float | None = None,
+    source: TrajectoryFiles, folder: Path, config: SampleConfig, *, spacing_ps: float | None = None
 ) -> list[Path]:
     """Measure a trajectory, unless its samples are in ``folder`` already; returns their files.
 
@@ -212,6 +207,7 @@ def prepare_samples(
             another configuration.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    name = source.label
     record = folder / f"{name}.json"
     wanted = {**asdict(config), "spacing_ps": spacing_ps}
     if record.exists():
@@ -223,7 +219,7 @@ def prepare_samples(
             )
         if all((folder / file).exists() for file in files):
             return [folder / file for file in files]
-    ensemble = load_ensemble(topology, trajectory, name=name, spacing_ps=spacing_ps)
+    ensemble = load_ensemble(source.topology, source.trajectory, name=name, spacing_ps=spacing_ps)
     samples = motion_samples(ensemble, config)
     files = [f"{sample.name}.npz" for sample in samples]
     for sample, file in zip(samples, files, strict=True):

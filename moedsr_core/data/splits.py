@@ -33,7 +33,7 @@ def read_split(path: str | Path) -> dict[str, list[dict]]:
 def load_part(
     split: dict[str, list[dict]], part: str, data_folder: str | Path, **options: int
 ) -> dict[str, Ensemble]:
-    """Trajectories of one part, in either layout of :mod:`moedsr_core.data.layout`.
+    """Trajectories of one part, in any layout of :mod:`trajectory_files`.
 
     Args:
         split: From :func:`read_split`.
@@ -53,7 +53,6 @@ def load_part(
     for entry in split[part]:
         replicates = load_replicates(
             Path(data_folder) / entry["name"],
-            name=entry["name"],
             spacing_ps=entry.get("spacing_ps"),
             **options,
         )

@@ -1,11 +1,18 @@
 """Where the trajectories of a protein lie in its folder.
 
-Known layouts: ``NAME/NAME.pdb`` with ``NAME_R1.xtc``, ``NAME_R2.xtc`` … (ATLAS), the same with
-``NAME_prod_R1_fit.xtc`` … (ATLAS before 2024), and ``NAME/top.pdb`` with ``traj.xtc``.
+Three layouts are known. ATLAS (Vander Meersche et al. 2024, doi:10.1093/nar/gkad1084)::
+
+    NAME/NAME.pdb    NAME/NAME_R1.xtc    NAME/NAME_R2.xtc    NAME/NAME_R3.xtc
+
+the same with ``NAME_prod_R1_fit.xtc`` … (its earlier archives), and the plain one, of one
+trajectory::
+
+    NAME/top.pdb     NAME/traj.xtc
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,7 +20,7 @@ from pathlib import Path
 
 from moedsr_core.errors import InputError
 
-_REPLICATE = re.compile(r"_(?:prod_)?(R\d+)(?:_fit)?\.xtc$")
+_REPLICATE = re.compile(r"_(?:prod_)?(R\d+)(?:_fit)?\.xtc")
 
 
 @dataclass(frozen=True)
@@ -21,7 +28,7 @@ class TrajectoryFiles:
     """One trajectory of one protein.
 
     Attributes:
-        name: Protein.
+        name: Protein: its folder's name.
         replicate: ``R1``, ``R2`` …; None where the layout knows no replicates.
         topology: Structure file that names the atoms.
         trajectory: Frames.
@@ -37,47 +44,60 @@ class TrajectoryFiles:
         """Name for files and messages: ``1k5n_A_R1``."""
         return f"{self.name}_{self.replicate}" if self.replicate else self.name
 
+    @property
+    def are_there(self) -> bool:
+        """Whether both files exist."""
+        return self.topology.is_file() and self.trajectory.is_file()
+
 
 def find_trajectories(
-    folder: Path, name: str, replicates: Sequence[str] | None = None
+    home: str | Path, replicates: Sequence[str] | None = None
 ) -> list[TrajectoryFiles]:
     """All trajectories of a protein, each for itself.
 
     Args:
-        folder: Holds the protein's own folder.
-        name: Protein, and its folder.
-        replicates: Which to take; all by default.
+        home: The protein's own folder.
+        replicates: Which to take, where the layout has any; all by default.
 
     Raises:
         InputError: If the folder is of no known layout, or lacks a replicate that was asked for.
     """
-    home = folder / name
-    plain = TrajectoryFiles(name, None, home / "top.pdb", home / "traj.xtc")
-    if plain.topology.is_file() and plain.trajectory.is_file():
+    home = Path(home)
+    if not home.is_dir():
+        raise InputError(f"there is no folder {home}; check the path")
+    plain, *runs = layouts(home)
+    if plain.are_there:
         return [plain]
-    topology = home / f"{name}.pdb"
-    found = _replicates(home, name) if topology.is_file() else {}
+    found = {str(files.replicate): files for files in runs if files.are_there}
     if not found:
         raise InputError(
-            f"{home} holds neither {name}.pdb with {name}_R*.xtc nor top.pdb with traj.xtc; "
-            "give the folder that holds the proteins' folders"
+            f"{home} holds neither {plain.name}.pdb with {plain.name}_R1.xtc … (the layout of "
+            "ATLAS) nor top.pdb with traj.xtc; name its files so"
         )
     missing = sorted(set(replicates or ()) - set(found))
     if missing:
-        raise InputError(
-            f"{home} holds replicates {', '.join(sorted(found))}, not {', '.join(missing)}"
-        )
-    return [
-        TrajectoryFiles(name, replicate, topology, found[replicate])
-        for replicate in sorted(replicates or found)
-    ]
+        raise InputError(f"{home} holds replicates {', '.join(found)}, not {', '.join(missing)}")
+    return [files for replicate, files in found.items() if replicate in (replicates or found)]
+
+
+def layouts(home: Path) -> list[TrajectoryFiles]:
+    """What the files of a folder are called in the plain layout, then replicates in that of ATLAS.
+
+    Not all of them need be there; of the replicates, the first is named even where there is none.
+    """
+    name = Path(os.path.abspath(home)).name
+    runs = _replicates(home, name) or {"R1": home / f"{name}_R1.xtc"}
+    topology = home / f"{name}.pdb"
+    plain = TrajectoryFiles(name, None, home / "top.pdb", home / "traj.xtc")
+    return [plain, *(TrajectoryFiles(name, k, topology, path) for k, path in runs.items())]
 
 
 def _replicates(home: Path, name: str) -> dict[str, Path]:
     """Trajectory of each replicate; where a file is there under both names, the newer name's."""
-    paths = sorted(home.glob("*.xtc"))
+    paths = sorted(home.glob("*.xtc"), key=lambda path: len(path.name), reverse=True)
     named = [(replicate_of(path.name, name), path) for path in paths]
-    return {replicate: path for replicate, path in named if replicate}
+    found = {replicate: path for replicate, path in named if replicate}
+    return {label: found[label] for label in sorted(found, key=lambda label: int(label[1:]))}
 
 
 def replicate_of(file_name: str, name: str) -> str | None:
@@ -96,16 +116,11 @@ def proteins_in(folder: Path) -> list[str]:
     """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}; give the one that holds the proteins")
-    names = [path.name for path in sorted(folder.iterdir()) if _has_trajectories(path)]
+    homes = [path for path in sorted(folder.iterdir()) if path.is_dir()]
+    names = [home.name for home in homes if any(files.are_there for files in layouts(home))]
     if not names:
         raise InputError(f"no folder in {folder} holds NAME.pdb with NAME_R*.xtc or top.pdb")
     return names
-
-
-def _has_trajectories(home: Path) -> bool:
-    if (home / "top.pdb").is_file() and (home / "traj.xtc").is_file():
-        return True
-    return (home / f"{home.name}.pdb").is_file() and bool(_replicates(home, home.name))
 
 
 def once_each(names: Iterable[str]) -> list[str]:

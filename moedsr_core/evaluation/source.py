@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from moedsr_core.data.trajectory_files import layouts
 from moedsr_core.errors import InputError
 
 
@@ -31,15 +32,12 @@ def ensemble_files(
         raise InputError("give --ensemble DIR, or both --topology and --trajectory")
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}; --ensemble takes a folder")
-    name = folder.resolve().name
-    layouts = [
-        (folder / f"{name}.pdb", folder / f"{name}_R{replicate}.xtc"),
-        (folder / "top.pdb", folder / "traj.xtc"),
-    ]
-    for top, run in layouts:
-        top, run = topology or top, trajectory or run
-        if top.is_file() and run.is_file():
+    known = layouts(folder)
+    for files in known:
+        top, run = topology or files.topology, trajectory or files.trajectory
+        if files.replicate in (None, f"R{replicate}") and top.is_file() and run.is_file():
             return top, run
+    name = known[0].name
     found = sorted(path.name for path in folder.glob("*.xtc"))
     raise InputError(
         f"{folder} holds neither {name}.pdb with {name}_R{replicate}.xtc nor top.pdb with traj.xtc "

@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 
-from moedsr_core.data.ensemble import load_ensemble
+from moedsr_core.data.layout import load_replicates
 from moedsr_core.data.samples import MotionSample, SampleConfig, prepare_samples
+from moedsr_core.data.trajectory_files import find_trajectories
 from moedsr_core.errors import InputError
 from moedsr_core.frame import TimeMap
 from moedsr_core.training.motion_task import TrainingProtein, training_protein
@@ -25,8 +26,8 @@ def open_surfaces(folder: Path, entry: dict[str, Any]) -> dict[str, Surfaces]:
     """Surfaces of a split's entry by trajectory: prepared ones, or else made from the atoms.
 
     Args:
-        folder: Holds the stores NAME.h5 or NAME_R1.h5 … (each replicate by itself), or
-            NAME/top.pdb and NAME/traj.xtc.
+        folder: Holds the stores NAME.h5 or NAME_R1.h5 …, or the protein's folder NAME in a layout
+            of :mod:`moedsr_core.data.trajectory_files`. Each replicate is a trajectory of its own.
         entry: The protein's name and, for the latter, perhaps its ``spacing_ps``.
 
     Raises:
@@ -40,9 +41,12 @@ def open_surfaces(folder: Path, entry: dict[str, Any]) -> dict[str, Surfaces]:
     ]
     if stores:
         return {path.stem: StoredSurfaces(path) for path in stores}
-    topology, trajectory = folder / name / "top.pdb", folder / name / "traj.xtc"
-    ensemble = load_ensemble(topology, trajectory, spacing_ps=entry.get("spacing_ps"))
-    return {name: EnsembleSurfaces(ensemble)}
+    try:
+        find_trajectories(folder / name)
+    except InputError as error:
+        raise InputError(f"{folder} has no {name}.h5 or {name}_R1.h5 …, and {error}") from error
+    replicates = load_replicates(folder / name, spacing_ps=entry.get("spacing_ps"))
+    return {one.name: EnsembleSurfaces(one) for one in replicates}
 
 
 @dataclass(frozen=True)
@@ -77,17 +81,19 @@ class Sources:
     ) -> list[TrainingProtein]:
         """Motion samples of one part's trajectories, measured where that has not been done.
 
+        A sample holds frames of one replicate alone: time does not pass between replicates.
+
         Raises:
             InputError: If a trajectory cannot be used, or there is none to train on.
         """
         proteins = []
         for entry in self._entries(part):
-            place = self.folder / entry["name"]
-            paths = prepare_samples(
-                place / "top.pdb", place / "traj.xtc", self.kept, config,
-                name=entry["name"], spacing_ps=entry.get("spacing_ps"),
-            )  # fmt: skip
-            proteins += [training_protein(MotionSample.load(path), time, device) for path in paths]
+            for files in find_trajectories(self.folder / entry["name"]):
+                paths = prepare_samples(
+                    files, self.kept, config, spacing_ps=entry.get("spacing_ps")
+                )
+                samples = map(MotionSample.load, paths)
+                proteins += [training_protein(sample, time, device) for sample in samples]
         return proteins
 
     def _entries(self, part: str) -> Iterable[dict[str, Any]]:
