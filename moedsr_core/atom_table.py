@@ -18,6 +18,7 @@ import numpy as np
 
 from moedsr_core.errors import InputError
 from moedsr_core.structure import Structure, from_arrays, refuse_too_many
+from moedsr_core.wording import counted
 
 _CIF_ITEMS = {
     "name": ("auth_atom_id", "label_atom_id"),
@@ -120,8 +121,7 @@ def refuse_frame(path: Path, frame: int, n_frames: int) -> None:
     """Raise InputError where a file has no frame of that number."""
     if not 0 <= frame < n_frames:
         raise InputError(
-            f"{path} has {n_frames} frame{'s' * (n_frames != 1)}, numbered from 0; "
-            f"there is no frame {frame}"
+            f"{path} has {counted(n_frames, 'frame')}, numbered from 0; there is no frame {frame}"
         )
 
 

@@ -36,6 +36,7 @@ from moedsr_core.predict import PredictOptions, choose_device, predict, surface_
 from moedsr_core.report import csv_text
 from moedsr_core.structure import polymer_heavy_atoms
 from moedsr_core.structure_io import read_structure
+from moedsr_core.wording import counted
 
 _PLAIN_LINE_S = 5.0
 """Least time between two lines of progress where there is no terminal [s]."""
@@ -74,7 +75,7 @@ class Predict(PredictOptions):
             summary = trajectory.metadata | {"input": str(self.file)}
             (folder / "summary.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
         print(
-            f"{summary['frames']} frames, {summary['vertices']} vertices, "
+            f"{counted(summary['frames'], 'frame')}, {summary['vertices']} vertices, "
             f"{summary['seconds']:.0f} s, in {self.out}"
         )
 
@@ -269,7 +270,8 @@ class _PlainProgress:
         if stage == self._stage and done < self._frames and soon:
             return
         self._stage, self._last = stage, now
-        print(f"{stage}: {done} of {self._frames} frames{self._left(now, done)}", file=sys.stderr)
+        frames = counted(self._frames, "frame")
+        print(f"{stage}: {done} of {frames}{self._left(now, done)}", file=sys.stderr)
 
     def _left(self, now: float, done: int) -> str:
         if not 1 < done < self._frames:

@@ -23,6 +23,7 @@ from moedsr_core.chemistry import (
     vdw_radii,
 )
 from moedsr_core.errors import InputError
+from moedsr_core.wording import counted
 
 MAX_ATOMS = 60_000
 """Largest molecule that is taken on; a ribosomal subunit passes it, a solvated box may not."""
@@ -177,7 +178,7 @@ def polymer_heavy_atoms(structure: Structure) -> Structure:
     mask = structure.is_polymer & ~light
     if not mask.any():
         raise InputError(
-            f"expected protein or nucleic acid, got {len(structure)} atoms without any; "
+            f"expected protein or nucleic acid, got {counted(len(structure), 'atom')} without any; "
             "load or select a polymer"
         )
     return structure.select(mask)
@@ -193,8 +194,8 @@ def check_complete(polymer: Structure) -> None:
     if polymer.n_residues > 2 and per_residue < _LEAST_PER_RESIDUE:
         raise InputError(
             f"expected all heavy atoms of the polymer, got {len(polymer)} in "
-            f"{polymer.n_residues} residues; rebuild the missing ones first, for example with "
-            "PDBFixer"
+            f"{counted(polymer.n_residues, 'residue')}; rebuild the missing ones first, for "
+            "example with PDBFixer"
         )
     if len(polymer) < 2:
         return

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from moedsr_core.atom_table import read_cif, read_pdb, refuse_frame
 from moedsr_core.errors import InputError
 from moedsr_core.structure import Structure, from_arrays
+from moedsr_core.wording import counted
 
 _OWN_READERS = {
     ".pdb": read_pdb, ".ent": read_pdb, ".pdb.gz": read_pdb, ".ent.gz": read_pdb,
@@ -205,6 +206,6 @@ def _unreadable(path: Path, err: Exception) -> str:
 
 def _mismatch(path: Path, n_coords: int, n_atoms: int) -> str:
     return (
-        f"{path} places {n_coords} atoms but the topology names {n_atoms}; "
+        f"{path} places {counted(n_coords, 'atom')} but the topology names {n_atoms}; "
         "give the topology that the trajectory was written with"
     )

@@ -58,6 +58,11 @@ def given(value: object) -> bool:
     return value is not None and str(value).strip() != ""
 
 
+def counted(n: int, noun: str) -> str:
+    """``1 frame``, ``3 frames``."""
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
 def is_quiet(value: object) -> bool:
     """Whether a command's ``quiet`` asks for silence; PyMOL gives 0, 1 or -1.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +88,7 @@ def single_object(selection: str, _self: Any) -> str:
     try:
         names = _self.get_object_list(f"({selection})")
     except Exception as error:  # PyMOL raises different types from version to version
+        _refuse_reserved(selection, _self)
         raise UserError(
             f"'{selection}' is neither an object nor a selection; type 'get_names' for those there "
             "are"
@@ -99,6 +101,23 @@ def single_object(selection: str, _self: Any) -> str:
             f"follows one; select within one object, as in '{names[0]} and polymer'"
         )
     return names[0]
+
+
+def _refuse_reserved(selection: str, _self: Any) -> None:
+    """Say where a word of a selection is one of PyMOL's own, and an object was renamed for it.
+
+    PyMOL loads ``q.pdb`` as ``q_``, for ``q`` alone means the occupancy in a selection.
+
+    Raises:
+        UserError: If there is such a word.
+    """
+    names = _self.get_names("all")
+    for word in re.findall(r"[\w.+-]+", selection):
+        if f"{word}_" in names and _self.get_legal_name(word) == f"{word}_":
+            raise UserError(
+                f"'{word}' is a word of PyMOL's selection language, so that PyMOL has called your "
+                f"object '{word}_'; type that"
+            )
 
 
 def object_state(name: str, state: int, _self: Any) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .arguments import counted
 from .backend import LocalBackend
 from .client import BackendClient, Record
 from .errors import BackendError, SilentStreamError, UserError
@@ -280,7 +281,7 @@ class Job:
         self.progress.end(self.state, self.surface.name, kept)
         if self.error is not None and kept:
             self.error = type(self.error)(
-                f"{self.error}; the {kept} finished frames are kept in '{self.surface.name}'"
+                f"{self.error}; kept {counted(kept, 'finished frame')} in '{self.surface.name}'"
             )
 
     def _abandon(self, error: UserError) -> None:

@@ -6,6 +6,8 @@ import sys
 import time
 from typing import Any
 
+from .arguments import counted
+
 EVERY_S = 5.0
 """Time between lines that say nothing new but the count [s]."""
 
@@ -35,13 +37,12 @@ class Progress:
     def end(self, state: str, name: str, frames: int) -> None:
         """Say how it ended."""
         seconds = time.monotonic() - self._begin
-        kept = f"{frames} frame{'' if frames == 1 else 's'}"
         if state == "done":
-            self.say(f"{kept} in {seconds:.1f} s; press play" if frames > 1 else "surface loaded")
+            made = counted(frames, "frame")
+            self.say(f"{made} in {seconds:.1f} s; press play" if frames > 1 else "surface loaded")
         elif state == "cancelled":
-            self.say(
-                f"cancelled; the {kept} that were finished are kept" if frames else "cancelled"
-            )
+            kept = counted(frames, "finished frame")
+            self.say(f"cancelled; kept {kept}" if frames else "cancelled")
 
     def say(self, text: str) -> None:
         """Write one line, unless quiet."""

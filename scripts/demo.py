@@ -25,6 +25,7 @@ from PIL import Image
 from moedsr_core.errors import InputError, MoedsrError
 from moedsr_core.structure import polymer_heavy_atoms
 from moedsr_core.structure_io import read_structure
+from moedsr_core.wording import counted
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(Path(__file__).parent))
@@ -165,7 +166,7 @@ def perform(structure: Path, frames: int, out: Path, screen: Screen) -> dict[str
         }
         screen.stage("Installing the plugin with PyMOL's installer", 1)
         PyMOLChild("install", order, home, screen).run()
-        screen.stage(f"Predicting {frames} frames of {structure.name}", frames)
+        screen.stage(f"Predicting {counted(frames, 'frame')} of {structure.name}", frames)
         told = PyMOLChild("play", order, home, screen).run()
         screen.stage("Writing the animation", 1)
         animate(movie, out / "surface.gif")

@@ -34,6 +34,7 @@ from moedsr_core.data.prepare import Result, prepare
 from moedsr_core.data.trajectory_files import find_trajectories, once_each, proteins_in
 from moedsr_core.errors import InputError
 from moedsr_core.terminal import exit_code
+from moedsr_core.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +125,7 @@ class Board:
         """A store is whole."""
         self._settled += 1
         size = f"{path.stat().st_size / 1e6:.1f} MB"
-        news = f"{frames} frames in {seconds:.0f} s" if frames else "was there"
+        news = f"{counted(frames, 'frame')} in {seconds:.0f} s" if frames else "was there"
         self._line(f"{path.name}: {news}, {size}; {self._left()}")
         self._show()
 
@@ -237,7 +238,7 @@ def _stores(plan: Plan) -> int:
 def summary(result: Result) -> str:
     """What was made, how large it is, and what failed and why."""
     size = sum(path.stat().st_size for path in result.stores) / 1e6
-    lines = [f"{len(result.stores)} stores, {size:.1f} MB"]
+    lines = [f"{counted(len(result.stores), 'store')}, {size:.1f} MB"]
     if result.failures:
         lines.append(f"{len(result.failures)} failed:")
         lines += [f"  {label}: {reason}" for label, reason in result.failures.items()]

@@ -41,7 +41,7 @@ def test_frames_out_of_order_are_put_in_order():
     found = times_of([0, 3, 1, 2, 4])
     assert np.array_equal(found.order, [0, 2, 3, 1, 4])
     assert np.array_equal(found.lags_ps, np.arange(5))
-    assert found.notes == ("frames were out of order in one place and were put in order of time",)
+    assert found.notes == ("frames were out of order in 1 place and were put in order of time",)
 
 
 def test_an_unordered_file_is_read_as_the_ordered_one(tmp_path):

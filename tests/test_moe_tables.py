@@ -61,7 +61,7 @@ def test_a_protein_that_one_model_has_no_figure_for_counts_for_nobody():
     assert (rows["a"]["mean"], rows["b"]["mean"]) == pytest.approx((0.6, 0.5))
     assert rows["a"]["proteins"] == 1
     report = per_protein(found, IOU, HEADING)
-    assert "the 1 proteins for which everyone has iou" in report.markdown
+    assert "the 1 protein for which everyone has iou" in report.markdown
     assert "| q | 0.500 | 0.900 | 0.800 | - |" in report.markdown
 
 

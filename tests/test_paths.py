@@ -55,11 +55,11 @@ def test_a_trajectory_that_ends_early_tests_what_it_has_and_says_so():
     assert "frames 90 to 97: 8 instead of 10" in found.notes[0]
     short = protocol_frames("froda", "reconstruction", 60)
     assert short.train == tuple(range(0, 60, 3))
-    assert "first 120 frames of froda, which has 60" in short.notes[0]
+    assert "first 120 frames of froda, which has only 60" in short.notes[0]
 
 
 def test_what_a_trajectory_is_too_short_for_is_refused():
-    with pytest.raises(InputError, match="needs frames after 79, but there are 80"):
+    with pytest.raises(InputError, match="needs frames after 79, but it has 80 frames"):
         protocol_frames("dims", "future_10", 80)
     with pytest.raises(InputError, match="leaves 1 to train on"):
         protocol_frames("adk_eq_oplsaa", "reconstruction", 10)

@@ -68,6 +68,16 @@ def test_a_bad_argument_is_refused_in_one_sentence(cmd, monkeypatch, arguments, 
     assert not fake.jobs and names(cmd) == before and not Workspace.of(cmd).jobs
 
 
+@pytest.mark.parametrize("selection", ["q", "(q and polymer)"])
+def test_an_object_that_pymol_renamed_is_refused_with_its_new_name(cmd, monkeypatch, selection):
+    cmd.create("q", "prot")
+    with backend_double(monkeypatch) as fake, pytest.raises(CmdException) as error:
+        call(cmd, "moedsr_predict", selection)
+    cmd.delete("q_")
+    assert one_sentence(error).endswith("PyMOL has called your object 'q_'; type that")
+    assert not fake.requests
+
+
 def test_too_many_atoms_are_refused_before_anything_is_sent(cmd, monkeypatch):
     from moedsr_pymol import atoms
 
@@ -125,7 +135,8 @@ def test_a_backend_that_fails_is_one_sentence_and_keeps_what_was_shown(
         call(cmd, "moedsr_predict", "prot", frames=3, name="result")
     assert sentence in one_sentence(error)
     assert (cmd.count_states("result") if "result" in names(cmd) else 0) == kept
-    assert ("finished frames are kept in 'result'" in str(error.value)) == (kept > 0)
+    said = f"; kept {kept} finished frames in 'result'"
+    assert str(error.value).endswith(said) == (kept > 0)
     cmd.delete("result")
     with backend_double(monkeypatch):
         call(cmd, "moedsr_predict", "prot", frames=2, name="after")

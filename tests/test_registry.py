@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -213,7 +214,16 @@ def test_a_damaged_description_is_refused(folder, text):
 @pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
 def test_a_missing_file_is_refused(folder, name):
     (folder / name).unlink()
-    assert_refused(folder, "does not hold a moedsr model")
+    assert_refused(folder, rf"does not hold a moedsr model: it lacks {re.escape(name)}; give")
+
+
+def test_a_folder_of_something_else_is_refused_without_a_number_of_an_error(tmp_path):
+    with pytest.raises(CheckpointError) as refused:
+        load_model(tmp_path)
+    assert str(refused.value) == (
+        f"{tmp_path} does not hold a moedsr model: it lacks model.json and model.safetensors; give "
+        "the folder `weights` of a run, or a name that `moedsr models` lists"
+    )
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones(saved, monkeypatch, tmp_path):

@@ -159,7 +159,7 @@ async def stream(
     """Records of one job from frame ``from`` on, as they are made."""
     job = _job(request, job_id)
     if start > max(job.frames, 1):
-        raise InputError(f"from must be at most the {job.frames} frames of this job, got {start}")
+        raise InputError(f"from must be from 0 to {job.frames}, got {start}")
     return StreamingResponse(stream_job(job, start), media_type="application/octet-stream")
 
 

@@ -23,6 +23,7 @@ from moedsr_core.data.trajectory_files import find_trajectories, once_each, repl
 from moedsr_core.data.web_file import WebConfig, WebFile
 from moedsr_core.errors import CancelledError, InputError
 from moedsr_core.files import whole_file
+from moedsr_core.wording import reason
 
 ATLAS_URL = "https://www.dsimb.inserm.fr/ATLAS"
 """The service's address."""
@@ -144,7 +145,9 @@ def read_names(path: Path) -> dict[str, float | None]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} could not be read as a list of names ({error})") from error
+        raise InputError(
+            f"{path} could not be read as a list of names ({reason(error)})"
+        ) from error
     rows = list(csv.reader(line for line in lines if line.strip() and not line.startswith("#")))
     column = rows[0].index("name") if rows and "name" in rows[0] else 0
     named = [row[column].split("#")[0].strip() for row in rows if len(row) > column]

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from moedsr_core.structure import Structure
+from moedsr_core.wording import counted
 
 _LINKS = (("C", "N", 2.5), ("CA", "CA", 4.5), ("O3'", "P", 2.5), ("O3*", "P", 2.5))
 """Atoms that join a residue to the next, and how far apart they may be [Å].
@@ -83,7 +84,10 @@ def chain_breaks(structure: Structure, coords: Float[np.ndarray, "frames atoms 3
     apart = np.flatnonzero((lengths > links.limit).any(axis=0))
     notes = [_describe(structure, links, lengths, k) for k in apart[:_NAMED].tolist()]
     if len(apart) > _NAMED:
-        notes.append(f"{len(apart) - _NAMED} more links between residues are broken")
+        more = counted(
+            len(apart) - _NAMED, "more link between residues is", "more links between residues are"
+        )
+        notes.append(f"{more} broken")
     return notes
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from moedsr_core.errors import InputError
+from moedsr_core.wording import counted
 
 _SAME = 2e-3
 """Frames that differ by no more than this anywhere [Å] are one frame written twice."""
@@ -62,10 +63,14 @@ def frame_times(
     order = np.argsort(stamps, kind="stable")
     late = int((np.diff(stamps) < 0).sum())
     if late:
-        notes.append(f"frames were out of order in {_places(late)} and were put in order of time")
+        notes.append(
+            f"frames were out of order in {counted(late, 'place')} and were put in order of time"
+        )
     order, repeated = _without_repeats(order, stamps, coords, source)
     if repeated:
-        notes.append(f"{_frames(repeated)} written twice; each was kept once")
+        notes.append(
+            f"{counted(repeated, 'frame was', 'frames were')} written twice; each was kept once"
+        )
     lags = stamps[order] - stamps[order[0]]
     notes += [*_gap_notes(lags), *_repeat_notes(coords[order])]
     return FrameTimes(order, lags, tuple(notes))
@@ -149,11 +154,3 @@ def _repeat_notes(coords: Float[np.ndarray, "frames atoms 3"]) -> list[str]:
     return [
         f"{len(same)} of {len(coords)} frames repeat the frame before (first: frame {same[0] + 1})"
     ]
-
-
-def _places(count: int) -> str:
-    return "one place" if count == 1 else f"{count} places"
-
-
-def _frames(count: int) -> str:
-    return "one frame was" if count == 1 else f"{count} frames were"

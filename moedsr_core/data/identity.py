@@ -17,6 +17,7 @@ from pathlib import Path
 from moedsr_core.choices import check_number
 from moedsr_core.errors import InputError
 from moedsr_core.files import writing
+from moedsr_core.wording import reason
 
 _COLUMNS = "query,target,nident,alnlen,qcov,tcov,evalue"
 _LOOSEST = 10.0
@@ -175,8 +176,8 @@ class _Mmseqs:
             )  # fmt: skip
         except OSError as error:
             raise InputError(
-                f"{self.program} could not be run ({error}); install MMseqs2 anew"
-            ) from (error)
+                f"{self.program} could not be run ({reason(error)}); install MMseqs2 anew"
+            ) from error
         if done.returncode != 0:
             said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
             raise InputError(
@@ -256,7 +257,7 @@ def _mmseqs_wrote(path: Path) -> Iterator[list[str]]:
         yield path.read_text(encoding="ascii").splitlines()
     except (OSError, ValueError, IndexError, ZeroDivisionError) as error:
         raise InputError(
-            f"mmseqs wrote a file {path.name} that cannot be read ({error}); "
+            f"mmseqs wrote a file {path.name} that cannot be read ({reason(error)}); "
             "use MMseqs2 13 or later"
         ) from error
 

@@ -16,6 +16,7 @@ from moedsr_core.choices import check_choice, check_number
 from moedsr_core.data.ensemble import Ensemble, load_ensemble
 from moedsr_core.data.trajectory_files import find_trajectories
 from moedsr_core.errors import InputError
+from moedsr_core.wording import counted
 
 _MOST = 10**9
 """Above every count of frames."""
@@ -151,20 +152,20 @@ def protocol_frames(name: str, protocol: str, n_frames: int) -> ProtocolFrames:
     train = range(0, window, choice.stride)
     if len(train) < 2:
         raise InputError(
-            f"one in {choice.stride} of the {n_frames} frames of {name} leaves {len(train)} to "
-            "train on; give a longer trajectory"
+            f"one in {choice.stride} of {counted(n_frames, 'frame')} of {name} leaves {len(train)} "
+            "to train on; give a longer trajectory"
         )
     wanted = PROTOCOLS[protocol](replace(choice, window=window), train)
     test = tuple(k for k in wanted if k < n_frames)
     if not test:
         raise InputError(
-            f"{protocol} of {name} needs frames after {window - 1}, but there are {n_frames} "
-            "frames; choose another protocol"
+            f"{protocol} of {name} needs frames after {window - 1}, but it has "
+            f"{counted(n_frames, 'frame')}; choose another protocol"
         )
     if len(test) < len(wanted):
         notes.append(
-            f"{name} has {n_frames} frames, so that {protocol} tests frames {test[0]} to "
-            f"{test[-1]}: {len(test)} instead of {len(wanted)}"
+            f"{name} has {counted(n_frames, 'frame')}, so that {protocol} tests frames {test[0]} "
+            f"to {test[-1]}: {len(test)} instead of {len(wanted)}"
         )
     return ProtocolFrames(name, protocol, tuple(train), test, tuple(notes))
 

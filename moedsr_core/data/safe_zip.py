@@ -12,6 +12,7 @@ from zipfile import BadZipFile, LargeZipFile, ZipFile, ZipInfo
 
 from moedsr_core.errors import InputError
 from moedsr_core.files import whole_folder
+from moedsr_core.wording import reason
 
 _MOST_RATIO = 200
 """Unpacked bytes for each packed one; trajectories stay below 2, structures below 10."""
@@ -64,7 +65,9 @@ def unpack(path: Path, folder: Path, wanted: Callable[[str], bool]) -> list[str]
     except InputError:
         raise
     except _DAMAGE as error:
-        raise DamagedZipError(f"{path} is no zip file, or a damaged one ({error})") from error
+        raise DamagedZipError(
+            f"{path} is no zip file, or a damaged one ({reason(error)})"
+        ) from error
 
 
 def _plain_name(member: ZipInfo) -> str:

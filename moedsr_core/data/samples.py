@@ -26,6 +26,7 @@ from moedsr_core.structure import Structure
 from moedsr_core.surface.mesh import Mesh
 from moedsr_core.surface.sampling import sample_surface
 from moedsr_core.surface.ses import SolventExcludedSurface
+from moedsr_core.wording import reason
 
 BAND = 4.0
 """Half-width of the band that points are drawn from [Å]."""
@@ -99,7 +100,9 @@ class MotionSample:
                     lags_ps=data["lags_ps"],
                 )
         except _DAMAGE as error:
-            raise InputError(f"{path} is not a motion sample ({error}); prepare it anew") from error
+            raise InputError(
+                f"{path} is not a motion sample ({reason(error)}); prepare it anew"
+            ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,5 +239,5 @@ def _read_record(path: Path) -> tuple[dict, list[str]]:
         return dict(known["config"]), [str(file) for file in known["files"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{path} does not tell how its samples were measured ({error}); remove it"
+            f"{path} does not tell how its samples were measured ({reason(error)}); remove it"
         ) from error

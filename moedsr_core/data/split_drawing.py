@@ -13,6 +13,7 @@ from moedsr_core.choices import check_choice, check_number
 from moedsr_core.data.identity import IdentityRule, Match, align_all, largest
 from moedsr_core.data.splits import PARTS
 from moedsr_core.errors import InputError
+from moedsr_core.wording import reason
 
 NAMED_TARGETS = (
     "6irx_A", "1tg7_A", "4ayg_B", "5jbg_A", "7p41_D", "1gte_D", "2wsi_A", "2inc_A", "1bkp_A",
@@ -107,7 +108,7 @@ def read_sequences(path: str | Path) -> dict[str, str]:
             rows = [(row["name"].strip(), row["seqres"].strip()) for row in csv.DictReader(file)]
     except (OSError, ValueError, KeyError, AttributeError, csv.Error) as error:
         raise InputError(
-            f"{path} is not a table with columns name and seqres ({error!r}); give one"
+            f"{path} is not a table with columns name and seqres ({reason(error)}); give one"
         ) from error
     names = [name for name, _ in rows]
     twice = sorted({name for name in names if names.count(name) > 1})

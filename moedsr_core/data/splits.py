@@ -8,6 +8,7 @@ from pathlib import Path
 from moedsr_core.data.ensemble import Ensemble
 from moedsr_core.data.layout import load_replicates
 from moedsr_core.errors import InputError
+from moedsr_core.wording import reason
 
 PARTS = ("train", "validation", "test")
 
@@ -23,7 +24,7 @@ def read_split(path: str | Path) -> dict[str, list[dict]]:
         split = {part: list(data[part]) for part in PARTS}
         names = [entry["name"] for part in PARTS for entry in split[part]]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is not a split file with {PARTS} ({error})") from error
+        raise InputError(f"{path} is not a split file with {PARTS} ({reason(error)})") from error
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(f"{path} puts {twice} into more than one place; each protein goes to one")

@@ -22,6 +22,7 @@ from moedsr_core.data.store_format import FORMAT, FORMAT_NUMBER, StoreInfo
 from moedsr_core.data.store_writer import StoreWriter
 from moedsr_core.errors import InputError
 from moedsr_core.structure import Structure
+from moedsr_core.wording import reason
 
 __all__ = ["StoreInfo", "StoreWriter", "SurfaceStore", "is_finished", "open_store"]
 
@@ -187,5 +188,4 @@ def _read_column(dataset: h5py.Dataset) -> np.ndarray:
 
 
 def _unusable(path: Path, error: Exception) -> InputError:
-    reason = " ".join(str(error).split())[:150]
-    return InputError(f"{path} is no store, or a damaged one ({reason}); prepare it anew")
+    return InputError(f"{path} is no store, or a damaged one ({reason(error)}); prepare it anew")

@@ -20,6 +20,7 @@ from moedsr_core.errors import InputError
 from moedsr_core.files import whole_file, writing
 from moedsr_core.structure import Structure
 from moedsr_core.versions import versions
+from moedsr_core.wording import counted
 
 _LARGEST = 127
 """int8 that a normal's component of 1 becomes."""
@@ -109,7 +110,9 @@ class StoreWriter(AbstractContextManager["StoreWriter"]):
             InputError: If frames are missing, or the disk is full.
         """
         if self.missing:
-            raise InputError(f"{self.path} still lacks {len(self.missing)} frames; append them")
+            raise InputError(
+                f"{self.path} still lacks {counted(len(self.missing), 'frame')}; append all"
+            )
         for stale in self.path.parent.glob(f".{self.path.name}.????????"):
             stale.unlink(missing_ok=True)
         image = self._image()

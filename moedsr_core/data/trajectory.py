@@ -13,6 +13,7 @@ from jaxtyping import Float
 from moedsr_core.errors import InputError
 from moedsr_core.structure import Structure, polymer_heavy_atoms
 from moedsr_core.structure_io import read_structure, reading
+from moedsr_core.wording import counted
 
 _SMALLEST_BOX = 12.0
 """Boxes narrower than this [Å] are placeholders, such as the 1 Å cube of the PDB format."""
@@ -56,7 +57,9 @@ def read_frames(topology: str | Path, trajectory: str | Path) -> RawFrames:
         )
         box = frames.unitcell_vectors
     if len(frames) < 2:
-        raise InputError(f"{trajectory} holds {len(frames)} frame; motion needs at least two")
+        raise InputError(
+            f"{trajectory} holds {counted(len(frames), 'frame')}; motion needs at least two"
+        )
     return RawFrames(
         structure=polymer_heavy_atoms(first),
         coords=np.multiply(frames.xyz, 10.0, out=frames.xyz),

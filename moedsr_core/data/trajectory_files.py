@@ -60,7 +60,8 @@ def find_trajectories(
         replicates: Which to take, where the layout has any; all by default.
 
     Raises:
-        InputError: If the folder is of no known layout, or lacks a replicate that was asked for.
+        InputError: If there is no folder, it is of no known layout, or it lacks a replicate that
+            was asked for.
     """
     home = Path(home)
     if not home.is_dir():
@@ -74,7 +75,7 @@ def find_trajectories(
             f"{home} holds neither {plain.name}.pdb with {plain.name}_R1.xtc … (the layout of "
             "ATLAS) nor top.pdb with traj.xtc; name its files so"
         )
-    missing = sorted(set(replicates or ()) - set(found))
+    missing = [replicate for replicate in replicates or () if replicate not in found]
     if missing:
         raise InputError(f"{home} holds replicates {', '.join(found)}, not {', '.join(missing)}")
     return [files for replicate, files in found.items() if replicate in (replicates or found)]

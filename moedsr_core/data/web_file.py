@@ -20,6 +20,7 @@ from moedsr_core.choices import check_number
 from moedsr_core.data.claim import claim
 from moedsr_core.errors import CancelledError, InputError
 from moedsr_core.files import whole_file, write_all, writing
+from moedsr_core.wording import reason
 
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Answers after which it is worth asking again."""
@@ -298,4 +299,4 @@ def _network_reason(error: requests.RequestException) -> str:
         return "the connection broke off"
     if isinstance(error, requests.ConnectionError):
         return "there is no connection to the server"
-    return " ".join(str(error).split())[:200]
+    return reason(error)

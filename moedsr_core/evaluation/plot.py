@@ -6,6 +6,7 @@ import numpy as np
 
 from moedsr_core.evaluation.summary import Summary
 from moedsr_core.report import figure, png
+from moedsr_core.wording import counted
 
 PANELS = (
     "iou", "chamfer_A", "nc_signed", "gap_closed", "occupancy_skill", "mean_displacement_r",
@@ -22,8 +23,8 @@ def picture(summary: Summary) -> bytes:
     drawn = figure(12, 10)
     for axes, metric in zip(drawn.subplots(3, 3).flat, PANELS, strict=True):
         _panel(axes, summary, metric)
-    count = len(summary.evaluations)
-    drawn.suptitle(f"{summary.evaluations[0].model}, {count} proteins: means with 95 % intervals")
+    proteins = counted(len(summary.evaluations), "protein")
+    drawn.suptitle(f"{summary.evaluations[0].model}, {proteins}: means with 95 % intervals")
     return png(drawn)
 
 

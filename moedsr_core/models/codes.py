@@ -12,6 +12,7 @@ from torch import Tensor
 
 from moedsr_core.errors import CheckpointError
 from moedsr_core.files import whole_file
+from moedsr_core.wording import reason
 
 CODES_FILE = "codes.safetensors"
 
@@ -38,5 +39,5 @@ def read_codes(folder: Path) -> dict[str, Float[Tensor, " latent"]]:
         return load_file(folder / CODES_FILE)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
-            f"the codes in {folder} cannot be read ({error}); copy them again"
+            f"the codes in {folder} cannot be read ({reason(error)}); copy them again"
         ) from error

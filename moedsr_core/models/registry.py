@@ -21,6 +21,7 @@ from moedsr_core.models.codes import read_codes
 from moedsr_core.models.config import config_from_dict, config_to_dict
 from moedsr_core.models.dsr import DSR, DSRConfig
 from moedsr_core.models.moedsr import MoEDSR, MoEDSRConfig
+from moedsr_core.wording import reason
 
 ARCHITECTURES: dict[str, tuple[type[SurfaceModel], type]] = {
     "moedsr-anchored": (AnchoredMoEDSR, AnchoredConfig),
@@ -32,6 +33,8 @@ ARCHITECTURES: dict[str, tuple[type[SurfaceModel], type]] = {
 DEFAULT_MODEL = "anchored"
 """Name of the weights that are used when none is asked for."""
 _FORMAT = 1
+_FILES = ("model.json", "model.safetensors")
+_ASKED = "give the folder `weights` of a run, or a name that `moedsr models` lists"
 
 
 @dataclass(frozen=True)
@@ -114,12 +117,12 @@ def load_model(name: str | Path = "default", device: str | torch.device = "cpu")
         model.load_state_dict(load_file(folder / "model.safetensors"))
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
-            f"the weights in {folder} cannot be read ({error}); install or copy them again"
+            f"the weights in {folder} cannot be read ({reason(error)}); install or copy them again"
         ) from error
     except RuntimeError as error:
         raise CheckpointError(
             f"the weights in {folder} do not fit their configuration; they are of another model "
-            f"({' '.join(str(error).split())[:200]})"
+            f"({reason(error)})"
         ) from error
     if not all(torch.isfinite(tensor).all() for tensor in model.state_dict().values()):
         raise CheckpointError(f"the weights in {folder} hold NaN or infinity; copy them again")
@@ -166,6 +169,11 @@ def _build(info: ModelInfo, data: dict[str, Any]) -> SurfaceModel:
 
 
 def _read_info(folder: Path) -> tuple[ModelInfo, dict[str, Any]]:
+    missing = [name for name in _FILES if not (folder / name).is_file()]
+    if missing:
+        raise CheckpointError(
+            f"{folder} does not hold a moedsr model: it lacks {' and '.join(missing)}; {_ASKED}"
+        )
     try:
         data = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         size = (folder / "model.safetensors").stat().st_size
@@ -189,7 +197,7 @@ def _read_info(folder: Path) -> tuple[ModelInfo, dict[str, Any]]:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(
-            f"{folder} does not hold a moedsr model (model.json and model.safetensors: {error})"
+            f"{folder} does not hold a moedsr model ({reason(error)}); {_ASKED}"
         ) from error
     if info.architecture not in ARCHITECTURES:
         raise CheckpointError(

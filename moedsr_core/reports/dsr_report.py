@@ -16,6 +16,7 @@ from moedsr_core.errors import InputError
 from moedsr_core.report import Report, figure, markdown_table, png
 from moedsr_core.reports.dsr_tables import KEYS, METRICS, TableOptions, markdown, summarise
 from moedsr_core.reports.trained_path import TrainedPath
+from moedsr_core.wording import counted, reason
 
 SHOWN = {"iou": "IoU", "chamfer": "Chamfer distance", "normal_consistency": "normal consistency"}
 """The paper's three metrics, as axes name them."""
@@ -125,8 +126,8 @@ def _read(path: Path) -> list[dict[str, Any]]:
             raise ValueError("columns are missing")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{path} is not a table of scores by frame ({error}); give a folder that the tables "
-            "were written to"
+            f"{path} is not a table of scores by frame ({reason(error)}); give a folder that the "
+            "tables were written to"
         ) from error
     return rows
 
@@ -154,9 +155,11 @@ def _preface(paths: Sequence[TrainedPath], options: TableOptions) -> str:
         f"{options.spacing:g} Å; mean ± standard deviation over frames."
     ]
     if options.frames:
-        parts.append(f"At most {options.frames} frames of each experiment, evenly spaced.")
+        parts.append(
+            f"At most {counted(options.frames, 'frame')} of each experiment, evenly spaced."
+        )
     if options.samples:
-        parts.append(f"{options.samples} points sampled on each surface.")
+        parts.append(f"{counted(options.samples, 'point')} sampled on each surface.")
     for path in paths:
         name, n = path.ensemble.name, len(path.ensemble)
         said = [note for p in options.protocols for note in protocol_frames(name, p, n).notes]

@@ -13,6 +13,7 @@ from moedsr_core.evaluation.summary import FORMATS, METRICS
 from moedsr_core.report import Report, Row, markdown_table, shown
 from moedsr_core.reports.moe_pictures import models_picture, proteins_picture
 from moedsr_core.reports.moe_trials import Contest, Spread, spread
+from moedsr_core.wording import counted
 
 EVERYTHING = "All"
 """Name of the row over all proteins, as in the paper."""
@@ -138,7 +139,9 @@ def _protein_table(rows: Sequence[Row], contest: Contest, metric: str) -> str:
     count = int(in_common(contest, metric).sum())
     table = markdown_table([_arrow(metric), *contest.labels], lines)
     if count < len(contest.proteins):
-        table += f"\n\n{EVERYTHING}: the {count} proteins for which everyone has {metric}."
+        table += (
+            f"\n\n{EVERYTHING}: the {counted(count, 'protein')} for which everyone has {metric}."
+        )
     return table
 
 
@@ -158,15 +161,15 @@ def _model_table(
     short = [m for m in metrics if cells["static", m]["proteins"] < len(contest.proteins)]
     for metric in short:
         count = cells["static", metric]["proteins"]
-        table += f"\n\n{metric}: the {count} proteins for which everyone has it."
+        table += f"\n\n{metric}: the {counted(count, 'protein')} for which everyone has it."
     return table
 
 
 def _document(heading: Heading, contest: Contest, tables: Sequence[str]) -> str:
     trials = ", ".join(f"{label} {len(group)}" for label, group in contest.trials.items())
     about = (
-        f"{len(contest.proteins)} proteins; trials: {trials}. Mean ± standard deviation over "
-        f"trials; a model shows its {contest.contender} shape. static and mean_shape are "
+        f"{counted(len(contest.proteins), 'protein')}; trials: {trials}. Mean ± standard deviation "
+        f"over trials; a model shows its {contest.contender} shape. static and mean_shape are "
         "baselines, of which mean_shape knows the answer."
     )
     return "\n\n".join([f"# {heading.title}", about, *tables, *heading.notes])

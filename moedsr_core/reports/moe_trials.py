@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from moedsr_core.errors import InputError
+from moedsr_core.wording import reason
 
 BASELINES = ("static", "mean_shape")
 """Measured with every model and the same for all."""
@@ -76,7 +77,8 @@ def read_trial(path: Path) -> Trial:
             one["scores"]["static"], float(one["omega_A"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{path} does not hold scores ({error!r}); write it with scripts/evaluate.py --json"
+            f"{path} does not hold scores ({reason(error)}); write it with "
+            "scripts/evaluate.py --json"
         ) from error
     if not data:
         raise InputError(f"{path} holds the scores of no protein; measure it again")

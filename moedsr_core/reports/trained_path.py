@@ -25,6 +25,7 @@ from moedsr_core.reports.omega import AtomField, in_omega, level_set
 from moedsr_core.surface.mesh import Mesh
 from moedsr_core.surface.ses import SolventExcludedSurface
 from moedsr_core.training.trajectories import FrameConfig
+from moedsr_core.wording import reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,8 +183,8 @@ def _read_config(path: Path) -> FrameConfig | None:
         return config_from_dict(FrameConfig, json.loads(path.read_text("utf-8"))["frames"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{path} does not say which frames the run was trained on ({error}); give the folder "
-            "with its weights, copied to another place"
+            f"{path} does not say which frames the run was trained on ({reason(error)}); give the "
+            "folder with its weights, copied to another place"
         ) from error
 
 

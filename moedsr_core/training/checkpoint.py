@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from moedsr_core.errors import CheckpointError
 from moedsr_core.files import writing
+from moedsr_core.wording import reason
 
 
 def save_checkpoint(
@@ -88,8 +89,7 @@ def load_checkpoint(
             raise ValueError("state.json lacks the step or the best score")
     except (OSError, ValueError, AttributeError, SafetensorError, RuntimeError) as error:
         raise CheckpointError(
-            f"{folder} cannot be continued from: {' '.join(str(error).split())[:200]}; "
-            "start a new run folder"
+            f"{folder} cannot be continued from: {reason(error)}; start a new run folder"
         ) from error
     return average, state
 
@@ -107,7 +107,7 @@ def best_weights(folder: Path) -> dict[str, Tensor]:
         return load_file(best / "average.safetensors")
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
-            f"{folder} holds no readable best checkpoint ({error}); train it anew"
+            f"{folder} holds no readable best checkpoint ({reason(error)}); train it anew"
         ) from error
 
 

@@ -25,6 +25,7 @@ from moedsr_core.training.sources import Sources
 from moedsr_core.training.surface_task import SurfaceConfig, SurfaceTask
 from moedsr_core.training.task import Task
 from moedsr_core.training.trajectories import FrameConfig, omega_scale, trajectories
+from moedsr_core.wording import reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +205,7 @@ def preset_from_json(name: str, path: Path) -> Training:
         data = json.loads(path.read_text(encoding="utf-8"))
         meant = data.pop("preset", name)
     except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise InputError(f"{path} is not a configuration file ({error})") from error
+        raise InputError(f"{path} is not a configuration file ({reason(error)})") from error
     if meant != name:
         raise InputError(f"{path} configures {meant!r}, not {name!r}; train that or change it")
     return config_from_dict(PRESETS[name].config, _over(PRESETS[name].config(), data))

@@ -18,6 +18,7 @@ import moedsr_core
 from moedsr_core.errors import InputError
 from moedsr_core.files import whole_file, writing
 from moedsr_core.training.world import World
+from moedsr_core.wording import reason
 
 
 @dataclass(frozen=True)
@@ -187,4 +188,4 @@ def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}); give another --out") from error
+        raise InputError(f"{path} cannot be read ({reason(error)}); give another --out") from error

@@ -17,6 +17,7 @@ from moedsr_core.models.config import Interval
 from moedsr_core.models.moedsr import PAPER_RANGES, MoEDSRConfig
 from moedsr_core.report import Report, cells, markdown_table
 from moedsr_core.training.loop import DivergedError
+from moedsr_core.wording import counted, reason
 
 Score = Callable[[MoEDSRConfig, int, Path], float]
 """Best validation score of a model's configuration trained from a seed in a run folder."""
@@ -112,7 +113,7 @@ def search(
     scores = [-math.inf if math.isnan(value) else value for _, value in rows]
     if max(scores) == -math.inf:
         raise InputError(
-            f"none of {len(rows)} trials came to a score; the first: "
+            f"none of {counted(len(rows), 'trial')} came to a score; the first: "
             f"{study.user_attrs['failure-000']}"
         )
     best = scores.index(max(scores))
@@ -188,7 +189,7 @@ def _study(folder: Path, config: SearchConfig) -> optuna.Study:
     except Exception as error:
         raise InputError(
             f"{folder} holds no study that can be gone on with "
-            f"({' '.join(str(error).split())[:150]}); give another folder"
+            f"({reason(error)}); give another folder"
         ) from error
     known = study.user_attrs.get("seed", config.seed)
     if known != config.seed:

@@ -32,6 +32,7 @@ from moedsr_core.training.occupancy_probe import probe_iou
 from moedsr_core.training.order import EpochOrder, Example
 from moedsr_core.training.task import Rates, Task
 from moedsr_core.training.trajectories import Trajectory
+from moedsr_core.wording import counted
 
 VALIDATIONS = ("frames", "proteins")
 UNSEEN_CODES: dict[str, Callable[..., Tensor]] = {
@@ -213,10 +214,11 @@ class SurfaceTask(Task):
 
     def export(self, folder: Path) -> None:
         """Write the model, and every trajectory's code by name into ``codes.safetensors``."""
+        trained_on = counted(len(self._training), "trajectory", "trajectories")
         save_model(
             folder, self.model,
             architecture=self._architecture,
-            summary=f"{self._architecture} trained on {len(self._training)} trajectories",
+            summary=f"{self._architecture} trained on {trained_on}",
             time=self._time,
             scale=self._scale,
         )  # fmt: skip
