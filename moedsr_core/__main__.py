@@ -1,15 +1,18 @@
 """Start of the command ``moedsr``, also as ``python -m moedsr_core``.
 
-The command's modules take seconds to load; a Ctrl-C in that time ends it like any other.
+The command's modules take seconds to load; a Ctrl-C in that time ends it like any other. A request
+to terminate (SIGTERM) is a Ctrl-C, so that no half-written file stays.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
 
 
 def main() -> int:
     """Load the command line and run it; returns the exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         from moedsr_core import cli
     except KeyboardInterrupt:

@@ -86,8 +86,8 @@ class Surface:
 
     file: tyro.conf.Positional[Path]
     """Structure: PDB, mmCIF, or anything mdtraj reads."""
-    out: Path
-    """Mesh to write; ends in .ply, .obj or .glb."""
+    out: Path | None = None
+    """Mesh to write; ends in .ply, .obj or .glb. By default a .ply here, named as the structure."""
     spacing: float = 0.5
     """About the length of a triangle's edges [Å]."""
     surface: str = "ses"
@@ -99,12 +99,14 @@ class Surface:
 
     def __call__(self) -> None:
         """Mesh and write."""
-        mesh_format(self.out)  # refused before any work
+        out = self.out or Path(f"{self.file.stem}.ply")
+        mesh_format(out)  # refused before any work, as is a place that is closed to us
+        refuse_unwritable(out)
         structure = read_structure(self.file, topology=self.topology, frame=self.input_frame)
         mesh = surface_mesh(polymer_heavy_atoms(structure), self.surface, self.spacing)
-        write_mesh(self.out, mesh)
+        write_mesh(out, mesh)
         size = f"{len(mesh.vertices)} vertices, {mesh.area:.1f} Å², {mesh.volume:.1f} Å³"
-        print(f"{size}, in {self.out}")
+        print(f"{size}, in {out}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,8 +52,8 @@ def refuse_unwritable(path: str | Path) -> None:
 def whole_folder(path: str | Path) -> Iterator[Path]:
     """A scratch folder beside ``path`` that becomes it once all is written.
 
-    Where the folder exists already, each entry written replaces the entry of the same name and
-    the others stay.
+    Where the folder exists already, the scratch folder is in it, for it may be a disk of its own;
+    each entry written replaces the entry of the same name and the others stay.
 
     Raises:
         InputError: If the disk is full, a file is in the way, or the place cannot be written to.
@@ -61,7 +61,7 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
     path = Path(path).resolve()
     if path.exists() and not path.is_dir():
         raise InputError(f"expected a folder to write to, but {path} is a file; choose another")
-    scratch = _scratch_name(path)
+    scratch = _scratch_name(path / "new" if path.exists() else path)
     with writing(path):
         try:
             scratch.mkdir(parents=True)

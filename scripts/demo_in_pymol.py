@@ -19,7 +19,7 @@ from pymol import cmd
 PLUGIN = "pmg_tk.startup.moedsr_pymol"
 OBJECT = "prot_surf"
 LOOK_EVERY_S = 0.1
-MARGIN = 5.0
+MARGIN = 7.0
 """From the outermost atom centres to the picture's edge: atom radius and room to move [Å]."""
 STILL_TRANSPARENCY = 0.2
 """Lets the backbone be seen; without it, as in the animation, pictures take a third as long."""

@@ -159,6 +159,18 @@ def test_surface_writes_the_mesh_of_the_input(pdb, tmp_path, capsys):
     assert f"{len(mesh.vertices)} vertices" in capsys.readouterr().out
 
 
+def test_a_surface_is_called_as_its_structure_unless_named(pdb, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["surface", str(pdb), "--spacing", "1.5"]) == 0
+    assert read_ply(tmp_path / "helix.ply")[0].is_watertight
+
+
+def test_a_closed_place_for_a_surface_is_said_before_any_work(pdb, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cli, "surface_mesh", lambda *_: pytest.fail("it was computed"))
+    assert main(["surface", str(pdb), "--out", str(tmp_path / "absent" / "a.ply")]) == 2
+    assert "there is no folder" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

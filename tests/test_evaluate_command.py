@@ -13,6 +13,7 @@ from evaluated import loaded
 from moving_protein import helix, pdb_text
 
 from moedsr_core.cli import main
+from moedsr_core.errors import InputError
 from moedsr_core.evaluation.source import ensemble_files
 
 
@@ -82,6 +83,8 @@ def test_both_layouts_are_found_and_a_run_is_chosen_by_its_number(tmp_path, ense
     plain.mkdir()
     for name in ("top.pdb", "traj.xtc"):
         (plain / name).touch()
+    with pytest.raises(InputError, match="one trajectory, not R7"):
+        ensemble_files(plain, replicate=7)
     assert ensemble_files(plain) == (plain / "top.pdb", plain / "traj.xtc")
     other = ensemble / "helix.pdb"
     assert ensemble_files(plain, topology=other) == (other, plain / "traj.xtc")

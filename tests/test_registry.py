@@ -157,6 +157,14 @@ def test_weights_of_another_model_are_refused(saved, folder):
     assert_refused(folder, "do not fit")
 
 
+def test_a_model_that_no_memory_holds_is_refused(folder, monkeypatch):
+    def too_large(config):
+        raise RuntimeError("can't allocate memory")
+
+    monkeypatch.setitem(registry.ARCHITECTURES, "dsr", (too_large, DSRConfig))
+    assert_refused(folder, "too large for this computer")
+
+
 def test_weights_of_another_size_are_refused(folder):
     config = DSRConfig(latent_size=6, mlp=ImplicitConfig(layers=4, width=24))
     save_file(DSR(config).state_dict(), folder / "model.safetensors")

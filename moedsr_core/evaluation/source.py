@@ -35,7 +35,13 @@ def ensemble_files(
     known = layouts(folder)
     for files in known:
         top, run = topology or files.topology, trajectory or files.trajectory
-        if files.replicate in (None, f"R{replicate}") and top.is_file() and run.is_file():
+        if not (top.is_file() and run.is_file()):
+            continue
+        if files.replicate is None and replicate != 1:
+            raise InputError(
+                f"{folder} holds one trajectory, not R{replicate}; leave --replicate away"
+            )
+        if files.replicate in (None, f"R{replicate}"):
             return top, run
     name = known[0].name
     found = sorted(path.name for path in folder.glob("*.xtc"))

@@ -166,6 +166,11 @@ def _build(info: ModelInfo, data: dict[str, Any]) -> SurfaceModel:
         return model_class(config_from_dict(config_class, data["config"]))
     except InputError as error:
         raise CheckpointError(f"{info.folder} holds a model that cannot be: {error}") from error
+    except (MemoryError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{info.folder} holds a model that is too large for this computer ({reason(error)}); "
+            "check its model.json"
+        ) from error
 
 
 def _read_info(folder: Path) -> tuple[ModelInfo, dict[str, Any]]:
