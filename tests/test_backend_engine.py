@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_backend import TOKEN, Client, read_array, start_child
+from backend_support import TOKEN, Client, read_array, start_child
 from test_wire import body_of, options_of
 
 from moedsr_core.backend import engine as engine_module
