@@ -17,11 +17,11 @@ import pytest
 import requests
 import uvicorn
 from fastapi import FastAPI
+from moedsr_core.backend.jobs import Event, JobQueue
 from test_wire import body_of, options_of
 
 from moedsr_core.backend import server
 from moedsr_core.backend.app import create_app
-from moedsr_core.backend.jobs import Event, JobQueue
 from moedsr_core.errors import InputError
 
 TOKEN = "a-token-for-these-tests"

@@ -8,7 +8,6 @@ import time
 import pytest
 import requests
 
-from moedsr_core.backend.access.answers import BusyError
 from moedsr_core.backend.access.front import Access
 from moedsr_core.backend.access.gate import TokenGate, _network
 from moedsr_core.backend.access.tokens import Holder, TokenStore
@@ -179,18 +178,6 @@ def test_every_answer_carries_the_headers(server, ann):
         answer = call(server, "GET", path, headers)
         assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
         assert "server" not in answer.headers
-
-
-def test_a_busy_server_answers_429(store, ann):
-    with served(Access(keys=store)) as server:
-
-        @server.app.get("/v1/busy")
-        def busy() -> None:
-            raise BusyError("9 jobs wait already; try again later", 30)
-
-        answer = call(server, "GET", "/v1/busy", ann)
-    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "30")
-    assert answer.json() == {"detail": "9 jobs wait already; try again later"}
 
 
 def test_nothing_but_http_gets_through():

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from moedsr_core.backend.access.answers import BusyError
 from moedsr_core.backend.access.limits import Limits
 from moedsr_core.backend.access.rates import Buckets
+from moedsr_core.backend.refusals import BusyError
 from moedsr_core.errors import InputError
 
 
@@ -49,7 +49,7 @@ def test_a_full_queue_is_busy_and_says_when_to_come_back(full):
     limits = Limits(max_queue=9, max_queue_per_token=2)
     with pytest.raises(BusyError) as refused:
         limits.refuse_full_queue(**full)
-    assert refused.value.retry_after > 0
+    assert int(refused.value.headers["Retry-After"]) > 0
     limits.refuse_full_queue(waiting=8, own=1)
 
 

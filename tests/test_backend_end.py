@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from backend_support import DEADLINE_S, fake_frame, wait_until
+from moedsr_core.backend.jobs import Event, Job, JobQueue
 from test_wire import body_of, full_disk
 
-from moedsr_core.backend.jobs import Event, Job, JobQueue
 from moedsr_core.backend.wire import read_request
 from moedsr_core.errors import InputError
 

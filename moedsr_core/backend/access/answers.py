@@ -4,23 +4,7 @@ from __future__ import annotations
 
 import math
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-
-from moedsr_core.errors import MoedsrError
-
-
-class BusyError(MoedsrError):
-    """The server has enough to do; the same request may succeed later.
-
-    Args:
-        sentence: What is full, and what to do.
-        retry_after: When to try again [s].
-    """
-
-    def __init__(self, sentence: str, retry_after: float) -> None:
-        super().__init__(sentence)
-        self.retry_after = retry_after
+from starlette.responses import JSONResponse
 
 
 def refusal(status: int, sentence: str, **headers: str) -> JSONResponse:
@@ -32,8 +16,3 @@ def refusal(status: int, sentence: str, **headers: str) -> JSONResponse:
 def too_many(sentence: str, retry_after: float) -> JSONResponse:
     """Answer 429, with the seconds after which to come back."""
     return refusal(429, sentence, Retry_After=str(max(math.ceil(retry_after), 1)))
-
-
-async def answer_busy(request: Request, error: Exception) -> Response:
-    """Handler of :class:`BusyError`."""
-    return too_many(str(error), getattr(error, "retry_after", 1.0))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
+from fastapi.responses import PlainTextResponse
 
-from moedsr_core.backend.access.answers import BusyError, answer_busy
 from moedsr_core.backend.access.failure import FailureGate
 from moedsr_core.backend.access.gate import OpenGate, TokenGate
 from moedsr_core.backend.access.limits import Limits
-from moedsr_core.backend.access.metrics import Metrics
+from moedsr_core.backend.access.metrics import CONTENT_TYPE, Metrics
 from moedsr_core.backend.access.quota import BodyGate, QuotaGate
 from moedsr_core.backend.access.tokens import Keys
 from moedsr_core.backend.access.watch import HeaderGate, RequestWatch
@@ -31,7 +31,7 @@ class Access:
 
     def install(self, app: FastAPI) -> None:
         """Put the gates in front of an application; of these the last is the first to be met."""
-        app.add_exception_handler(BusyError, answer_busy)
+        app.add_api_route("/v1/metrics", self._numbers, response_class=PlainTextResponse)
         app.add_middleware(BodyGate, limits=self.limits)
         app.add_middleware(QuotaGate, limits=self.limits)
         if self.keys is None:
@@ -42,3 +42,7 @@ class Access:
         app.add_middleware(FailureGate)
         app.add_middleware(HeaderGate)
         app.add_middleware(RequestWatch, metrics=self.metrics)
+
+    def _numbers(self) -> Response:
+        """Tell all numbers to Prometheus."""
+        return Response(self.metrics.text(), media_type=CONTENT_TYPE)

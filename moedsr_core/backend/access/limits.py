@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from moedsr_core.backend.access.answers import BusyError
+from moedsr_core.backend.refusals import BusyError
 from moedsr_core.choices import check_number
 from moedsr_core.errors import InputError
 
-_QUEUE_RETRY_S = 30.0
+_QUEUE_RETRY_S = 30
 """About how long a job takes, so how soon a full queue has room again [s]."""
 
 _RANGES: dict[str, tuple[float, float]] = {

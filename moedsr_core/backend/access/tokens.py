@@ -143,6 +143,12 @@ class TokenStore:
             self._db.close()
             raise
 
+    def __enter__(self) -> TokenStore:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Close the database."""
         with self._lock:
