@@ -35,7 +35,7 @@ CORE = [
     "jaxtyping>=0.2.31",
 ]
 EXTRAS = {
-    "server": ["fastapi>=0.110", "starlette>=0.36", "uvicorn>=0.29"],
+    "server": ["fastapi>=0.110", "platformdirs>=4", "starlette>=0.36", "uvicorn>=0.29"],
     "train": ["h5py>=3.10", "matplotlib>=3.8", "optuna>=3.6", "tensorboard>=2.14"],
     "simulate": ["openmm>=8.1", "pdbfixer>=1.9"],
     "cluster": ["ray>=2.30"],
