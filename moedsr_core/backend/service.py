@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from moedsr_core.backend.data_folder import DataFolder
 from moedsr_core.backend.expiry import Expiry, Keep
@@ -33,6 +33,7 @@ _NAME = re.compile(r"\w[\w-]{0,63}")
 _T = TypeVar("_T")
 
 
+@runtime_checkable
 class Workers(Protocol):
     """What the service asks of those that compute."""
 
