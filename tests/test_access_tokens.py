@@ -78,7 +78,7 @@ def test_every_hash_is_compared_in_constant_time_whether_or_not_one_fits(store, 
 def test_names_that_are_none_are_refused(store, name):
     with pytest.raises(InputError, match="name"):
         store.create(name)
-    assert store.list() == []
+    assert store.infos() == []
 
 
 def test_a_name_stays_taken_even_when_revoked_since_it_owns_jobs(store):
@@ -105,7 +105,7 @@ def test_a_revoked_token_is_refused_at_once_by_whoever_has_the_folder_open(store
     assert other.find(secret) is None
     assert other.live({holder.id}) == set()
     other.close()
-    assert [info.state(clock.now) for info in store.list()] == ["revoked"]
+    assert [info.state(clock.now) for info in store.infos()] == ["revoked"]
 
 
 def test_an_expired_token_is_refused_from_its_second_on(store, clock):
@@ -116,7 +116,7 @@ def test_an_expired_token_is_refused_from_its_second_on(store, clock):
     clock.now += 1
     assert store.find(secret) is None and store.live({holder.id}) == set()
     assert not store.has_valid()
-    assert [info.state(clock.now) for info in store.list()] == ["expired"]
+    assert [info.state(clock.now) for info in store.infos()] == ["expired"]
 
 
 @pytest.mark.parametrize("days", [0, -1, 1e9, float("nan")])
@@ -141,15 +141,15 @@ def test_revoking_what_is_not_there_is_refused(store, revoked):
 
 def test_the_last_use_is_kept_to_the_minute(store, clock):
     secret = store.create("ann")
-    assert store.list()[0].last_used is None
+    assert store.infos()[0].last_used is None
     store.find(secret)
     first = clock.now
     clock.now += 59
     store.find(secret)
-    assert store.list()[0].last_used == first
+    assert store.infos()[0].last_used == first
     clock.now += 1
     store.find(secret)
-    assert store.list()[0].last_used == first + 60
+    assert store.infos()[0].last_used == first + 60
 
 
 def test_a_busy_database_does_not_keep_a_token_from_its_use(store):
@@ -157,7 +157,7 @@ def test_a_busy_database_does_not_keep_a_token_from_its_use(store):
     writer = sqlite3.connect(store.path, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
     assert store.find(secret).owner == "ann"
-    assert store.list()[0].last_used is None
+    assert store.infos()[0].last_used is None
     writer.execute("ROLLBACK")
     writer.close()
 

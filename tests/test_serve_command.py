@@ -14,6 +14,10 @@ import requests
 
 from moedsr_core.backend.access.tokens import DATABASE, TokenStore
 from moedsr_core.backend.commands import Serve, main
+from moedsr_core.backend.description import Health, JobStatus
+from moedsr_core.backend.jobstore import Job
+from moedsr_core.backend.live import LiveJob
+from moedsr_core.backend.spool import Spool
 
 
 @pytest.fixture
@@ -132,6 +136,13 @@ def test_a_server_without_a_worker_answers_refuses_and_ends_on_a_signal(folder, 
             assert requests.get(url + "/v1/health", timeout=60).status_code == 401
             health = requests.get(url + "/v1/health", headers=bearer, timeout=60).json()
             assert (health["name"], health["auth"]) == ("moedsr", True)
+            Health.model_validate(health)
+            described = requests.get(url + "/v1/openapi.json", headers=bearer, timeout=60).json()
+            assert described["security"] == [{"token": []}]
+            create = described["paths"]["/v1/jobs"]["post"]
+            assert "application/octet-stream" in create["requestBody"]["content"]
+            for status in ("201", "401", "413", "422", "429", "507"):
+                assert create["responses"][status]["content"]["application/json"]["schema"]
             text = requests.get(url + "/v1/metrics", headers=bearer, timeout=60).text
             assert "moedsr_queue_length 0.0" in text.splitlines()
             answer = requests.post(url + "/v1/jobs", headers=bearer, data=b"no npz", timeout=60)
@@ -144,3 +155,11 @@ def test_a_server_without_a_worker_answers_refuses_and_ends_on_a_signal(folder, 
     assert process.returncode == 0 or os.name == "nt"
     assert secret not in rest and '"ended"' in rest
     assert (folder / DATABASE).is_file()
+
+
+def test_a_status_is_as_it_is_described(tmp_path):
+    job = Job(
+        id="0" * 16, owner="ann", kind="predict", created=0.0, options={}, frames=3, position=0,
+        content="",
+    )  # fmt: skip
+    JobStatus.model_validate(LiveJob(job, Spool(tmp_path)).status(4))

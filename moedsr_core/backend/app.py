@@ -19,6 +19,14 @@ from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect
 
 from moedsr_core import __version__
+from moedsr_core.backend.description import (
+    JOB_BODY,
+    PROBLEMS,
+    Health,
+    JobStatus,
+    answers,
+    binary,
+)
 from moedsr_core.backend.live import LiveJob
 from moedsr_core.backend.refusals import DiskFullError, Refusal, UnfinishedError, is_disk_full
 from moedsr_core.backend.service import JobService
@@ -31,7 +39,7 @@ log = logging.getLogger(__name__)
 LOCAL = "local"
 """Owner of all jobs where nobody is told apart."""
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", responses=PROBLEMS)
 
 
 @runtime_checkable
@@ -70,7 +78,7 @@ def create_app(service: JobService, access: Front | None = None) -> FastAPI:
     return app
 
 
-@router.get("/health")
+@router.get("/health", responses=answers(Health))
 def health(request: Request) -> dict[str, Any]:
     """Say who answers, and how busy it is."""
     service = _service(request)
@@ -101,7 +109,7 @@ def card(request: Request, name: str) -> Response:
     return PlainTextResponse(_service(request).card(name), media_type="text/markdown")
 
 
-@router.post("/jobs", status_code=201)
+@router.post("/jobs", status_code=201, responses=answers(JobStatus, 201), openapi_extra=JOB_BODY)
 async def create_job(
     request: Request,
     idempotency_key: Annotated[str | None, Header(max_length=128)] = None,
@@ -111,20 +119,20 @@ async def create_job(
     return await asyncio.to_thread(_service(request).create, _owner(request), body, idempotency_key)
 
 
-@router.get("/jobs")
+@router.get("/jobs", responses=answers(list[JobStatus]))
 def list_jobs(request: Request) -> StreamingResponse:
     """Status of one's own jobs, newest first."""
     rows = _service(request).statuses(_owner(request))
     return StreamingResponse(_json_list(rows), media_type="application/json")
 
 
-@router.get("/jobs/{job_id}")
+@router.get("/jobs/{job_id}", responses=answers(JobStatus))
 def job_status(request: Request, job_id: str) -> dict[str, Any]:
     """Status of one job."""
     return _service(request).status(_owner(request), job_id)
 
 
-@router.get("/jobs/{job_id}/stream")
+@router.get("/jobs/{job_id}/stream", response_class=StreamingResponse, responses=binary())
 def stream(
     request: Request, job_id: str, start: Annotated[int, Query(alias="from", ge=0)] = 0
 ) -> StreamingResponse:
@@ -138,7 +146,7 @@ def stream(
     return StreamingResponse(records, media_type="application/octet-stream")
 
 
-@router.get("/jobs/{job_id}/result")
+@router.get("/jobs/{job_id}/result", response_class=FileResponse, responses=binary())
 def result(request: Request, job_id: str) -> FileResponse:
     """The whole result of a finished job, as the npz file that ``moedsr predict`` writes."""
     from moedsr_core.backend.result import write_result  # takes a second, and few ask for it
@@ -164,7 +172,7 @@ def result(request: Request, job_id: str) -> FileResponse:
     )
 
 
-@router.post("/jobs/{job_id}/cancel")
+@router.post("/jobs/{job_id}/cancel", responses=answers(JobStatus))
 def cancel_job(request: Request, job_id: str) -> dict[str, Any]:
     """Stop a job; what it has made stays readable."""
     return _service(request).cancel(_owner(request), job_id)

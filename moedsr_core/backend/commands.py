@@ -144,7 +144,7 @@ class ListTokens:
         """List them."""
         now = time.time()
         with _existing(self.data_dir) as store:
-            infos = store.list()
+            infos = store.infos()
         if self.json:
             print(json.dumps([{**asdict(info), "state": info.state(now)} for info in infos]))
             return

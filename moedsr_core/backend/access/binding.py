@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import ipaddress
-import os
 import socket
+import sys
 from dataclasses import dataclass
 
 from moedsr_core.errors import BackendError, InputError
@@ -97,7 +97,7 @@ def listen(address: str, port: int) -> socket.socket:
     # asyncio turns off Nagle's delay, 40 ms per record, only where the protocol is named
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        if os.name == "nt":  # where REUSEADDR would let two servers share a port
+        if sys.platform == "win32":  # where REUSEADDR would let two servers share a port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         else:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from fastapi import FastAPI, Response
 from fastapi.responses import PlainTextResponse
@@ -39,6 +40,7 @@ class Access:
         else:
             failures = self.limits.failures_per_minute
             app.add_middleware(TokenGate, keys=self.keys, failures_per_minute=failures)
+            _describe_token(app)
         app.add_middleware(FailureGate)
         app.add_middleware(HeaderGate)
         app.add_middleware(RequestWatch, metrics=self.metrics)
@@ -46,3 +48,17 @@ class Access:
     def _numbers(self) -> Response:
         """Tell all numbers to Prometheus."""
         return Response(self.metrics.text(), media_type=CONTENT_TYPE)
+
+
+def _describe_token(app: FastAPI) -> None:
+    """Say in the application's description that every route needs the token."""
+    describe = app.openapi
+
+    def described() -> dict[str, Any]:
+        description = describe()
+        schemes = description.setdefault("components", {}).setdefault("securitySchemes", {})
+        schemes["token"] = {"type": "http", "scheme": "bearer"}
+        description["security"] = [{"token": []}]
+        return description
+
+    app.openapi = described  # type: ignore[method-assign]

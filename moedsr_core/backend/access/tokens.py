@@ -197,7 +197,7 @@ class TokenStore:
             )
         return secret
 
-    def list(self) -> list[TokenInfo]:
+    def infos(self) -> list[TokenInfo]:
         """All tokens, by name; revoked ones stay, since their names own jobs."""
         columns = "name, scope, created, expires, revoked, last_used"
         with self._database() as db:
