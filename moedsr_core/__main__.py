@@ -14,6 +14,10 @@ def main() -> int:
     """Load the command line and run it; returns the exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        if sys.argv[1:2] in (["serve"], ["token"]):  # which need no torch
+            from moedsr_core.backend import commands
+
+            return commands.main(sys.argv[1:])
         from moedsr_core import cli
     except KeyboardInterrupt:
         sys.stderr.write("moedsr: stopped; nothing was kept\n")

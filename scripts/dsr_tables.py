@@ -18,8 +18,8 @@ import torch
 import tyro
 from rich.console import Console
 
+from moedsr_core.devices import choose_device
 from moedsr_core.errors import InputError
-from moedsr_core.predict_options import choose_device
 from moedsr_core.report import Report, figure
 from moedsr_core.reports.dsr_report import read_frames, rmsd_report, tables_report
 from moedsr_core.reports.dsr_tables import Progress, TableOptions, measure

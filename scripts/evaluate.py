@@ -20,13 +20,13 @@ from rich.console import Console
 
 from moedsr_core.data.ensemble import Ensemble
 from moedsr_core.data.splits import load_part, read_split
+from moedsr_core.devices import choose_device
 from moedsr_core.errors import InputError
 from moedsr_core.evaluation import EvaluateOptions, Evaluation, evaluate
 from moedsr_core.evaluation.plot import picture
 from moedsr_core.evaluation.summary import Summary
 from moedsr_core.files import refuse_unwritable, whole_file
 from moedsr_core.models.registry import load_model
-from moedsr_core.predict_options import choose_device
 from moedsr_core.report import Report
 from moedsr_core.terminal import exit_code, progress
 
