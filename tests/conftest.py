@@ -10,6 +10,12 @@ import pytest
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the plugin out of the settings of whoever runs the tests."""
+    os.environ["MOEDSR_CONFIG_DIR"] = str(tmp_path_factory.mktemp("settings"))
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """Folder of molecular-dynamics data beside the checkout; skips where it is absent."""
