@@ -63,6 +63,7 @@ class FakeBackend:
         self.jobs: dict[str, dict[str, Any]] = behaviour.get("jobs", {})
         self.requests: list[str] = []
         self.headers: list[Any] = []
+        self.closing = threading.Event()
         self.sent: list[int] = []
         """Bytes of each stream."""
         self.server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
@@ -81,6 +82,7 @@ class FakeBackend:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.closing.set()
         self.server.shutdown()
         self.server.server_close()
         self._thread.join()
@@ -140,7 +142,10 @@ class FakeBackend:
             sys.stderr.flush()
             os._exit(9)
         if self.behaviour.get("silent_at") == k:
-            time.sleep(60)
+            if self.behaviour.get("silent_once"):
+                del self.behaviour["silent_at"]
+            self.closing.wait(60)
+            return True
         return False
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
