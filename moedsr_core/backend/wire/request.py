@@ -1,18 +1,16 @@
-"""Wire protocol, version 1: what a request body holds, and how results are written.
+"""What a request body holds.
 
-A body comes from outside: every size is checked before anything is unpacked, and nothing is
-ever unpickled.
+It comes from outside: every size is checked before anything is unpacked, and nothing is ever
+unpickled.
 """
 
 from __future__ import annotations
 
 import io
-import json
 import math
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -25,7 +23,6 @@ from moedsr_core.structure import (
     refuse_too_many,
 )
 
-PROTOCOL = 1
 MAX_BODY_BYTES = 64 * 2**20
 """Largest request body, packed and unpacked [bytes]; 60,000 atoms take about a tenth."""
 MAX_COORDINATE = 1.0e6
@@ -41,11 +38,6 @@ _HEADER_READERS = {
 }
 _DIRECTORY_ENTRY = b"PK\x01\x02"
 _PLAIN_COMPRESSION = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-
-FRAME_DTYPES = {"vertices": "<f4", "normals": "<f4", "faces": "<i4", "displacement": "<f4"}
-ATTRIBUTE_DTYPES = {
-    "atom": "<i4", "expert": "<f4", "fluctuation": "<f4", "mean_displacement": "<f4",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,42 +194,6 @@ def _residue_index(array: np.ndarray, n_atoms: int) -> np.ndarray:
             f"{array.shape}"
         )
     return np.unique(array, return_inverse=True)[1]
-
-
-def pack_arrays(arrays: Mapping[str, np.ndarray], dtypes: Mapping[str, str]) -> bytes:
-    """Write the arrays of one record as npz, in the types of the protocol.
-
-    Args:
-        arrays: Arrays by name.
-        dtypes: Type of every array that the record may hold.
-
-    Raises:
-        InputError: If an array has no place in the protocol.
-    """
-    unknown = sorted(set(arrays) - set(dtypes))
-    if unknown:
-        raise InputError(f"a record holds {sorted(dtypes)}, got {unknown} as well")
-    buffer = io.BytesIO()
-    np.savez(buffer, **{k: np.asarray(v, dtypes[k]) for k, v in arrays.items()})  # type: ignore[arg-type]
-    return buffer.getvalue()
-
-
-def record_line(fields: Mapping[str, Any], size: int = 0) -> bytes:
-    """Line of JSON that opens a record of the stream; ``size`` bytes of npz follow it."""
-    return json.dumps({**fields, "bytes": size}, allow_nan=False).encode() + b"\n"
-
-
-def as_json(value: Any) -> Any:
-    """Plain JSON values of numpy scalars and arrays; numbers that JSON lacks become null."""
-    if isinstance(value, Mapping):
-        return {str(key): as_json(entry) for key, entry in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, list | tuple):
-        return [as_json(entry) for entry in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if isinstance(value, str | int | float | None) else str(value)
 
 
 def _short(value: object, limit: int = 120) -> str:
