@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
 from moedsr_core.errors import InputError
+
+SPACINGS = (0.3, 3.0)
+"""Finest and coarsest mesh that makes sense [Å]: atoms are about 3 Å wide."""
 
 
 def check_number(name: str, value: Any, low: float, high: float, whole: bool = False) -> None:
@@ -17,7 +21,7 @@ def check_number(name: str, value: Any, low: float, high: float, whole: bool = F
         raise InputError(f"{name} must be {kind} from {low} to {high}, got {value!r}")
 
 
-def check_choice(name: str, value: Any, choices: dict[str, Any]) -> None:
-    """Refuse anything but a key of ``choices``."""
+def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
+    """Refuse anything but one of ``choices``."""
     if value not in choices:
         raise InputError(f"{name} must be one of {', '.join(choices)}, got {value!r}")

@@ -16,7 +16,8 @@ from moedsr_core.files import whole_file, whole_folder
 from moedsr_core.mesh_io import WRITERS, read_ply, write_mesh
 from moedsr_core.surface.mesh import Mesh
 
-_FORMAT = 1
+FORMAT = 1
+"""Version of the files that :meth:`MeshTrajectory.save` writes."""
 _LEAST_COLOUR_RANGE = 0.5
 """Displacement that is never drawn in the strongest colours [Å]."""
 
@@ -109,7 +110,7 @@ class MeshTrajectory:
         for name in _PER_VERTEX:
             arrays[name] = np.concatenate([getattr(frame, name) for frame in self.frames])
         return arrays | {
-            "format": np.array(_FORMAT),
+            "format": np.array(FORMAT),
             "metadata": np.array(json.dumps(self.metadata)),
             "vertex_counts": np.array([len(frame.vertices) for frame in self.frames]),
             "faces": np.concatenate(list(order.values())),
@@ -167,9 +168,9 @@ def load_trajectory(path: str | Path) -> MeshTrajectory:
 
 
 def _from_arrays(arrays: dict[str, Any]) -> MeshTrajectory:
-    if int(arrays["format"]) != _FORMAT:
+    if int(arrays["format"]) != FORMAT:
         raise InputError(
-            f"this trajectory has format {arrays['format']}, this moedsr reads {_FORMAT}; update it"
+            f"this trajectory has format {arrays['format']}, this moedsr reads {FORMAT}; update it"
         )
     faces = np.split(arrays["faces"], np.cumsum(arrays["face_counts"])[:-1])
     cuts = np.cumsum(arrays["vertex_counts"])[:-1]

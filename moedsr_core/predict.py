@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 
 import moedsr_core
+from moedsr_core.devices import choose_device
 from moedsr_core.errors import CancelledError, InputError
 from moedsr_core.frame import CanonicalFrame
 from moedsr_core.levelset import LevelSetConfig, LevelSetExtractor
@@ -21,7 +22,7 @@ from moedsr_core.model_field import ModelField, latent_path, on_device
 from moedsr_core.models.base import ProteinCode, ProteinInput
 from moedsr_core.models.inputs import protein_input
 from moedsr_core.models.registry import LoadedModel, load_model
-from moedsr_core.predict_options import PredictOptions, choose_device
+from moedsr_core.predict_options import PredictOptions
 from moedsr_core.structure import Structure, check_complete, polymer_heavy_atoms
 from moedsr_core.surface.choice import surface_mesh
 from moedsr_core.surface.mesh import Mesh

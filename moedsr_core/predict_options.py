@@ -1,20 +1,21 @@
-"""What to predict and how, and where to compute it."""
+"""What to predict and how; read without torch, so that a server can judge options by it."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-import torch
-
-from moedsr_core.choices import check_choice, check_number
+from moedsr_core.choices import SPACINGS, check_choice, check_number
 from moedsr_core.errors import InputError
-from moedsr_core.levelset.extract import MESHERS
-from moedsr_core.model_field import LATENTS
-from moedsr_core.surface.choice import SPACINGS, SURFACES
 
 MAX_FRAMES = 2000
-_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
+MESHES = ("tracked", "marching_cubes")
+"""Names of :data:`levelset.extract.MESHERS`."""
+LATENTS = ("typical", "sample", "mean", "fit")
+"""Names of :data:`model_field.LATENTS`."""
+SURFACES = ("ses", "pymol", "msms")
+"""Names of :data:`surface.choice.SURFACES`."""
+DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,28 +47,10 @@ class PredictOptions:
         check_number("spacing", self.spacing, *SPACINGS)
         check_number("seed", self.seed, 0, 2**63 - 1, whole=True)
         check_number("n_points", self.n_points, 100, 100_000, whole=True)
-        check_choice("mesh", self.mesh, MESHERS)
+        check_choice("mesh", self.mesh, MESHES)
         check_choice("latent", self.latent, LATENTS)
         check_choice("surface", self.surface, SURFACES)
         if not isinstance(self.model, str) or not self.model:
             raise InputError(f"model must be a name or a folder, got {self.model!r}")
-        if not _DEVICE.fullmatch(str(self.device)):
+        if not DEVICE.fullmatch(str(self.device)):
             raise InputError(f"device must be auto, cpu, mps, cuda or cuda:N, got {self.device!r}")
-
-
-def choose_device(name: str = "auto") -> torch.device:
-    """Device of a name; ``auto`` is cuda, else mps, else cpu.
-
-    Raises:
-        InputError: If the name is unknown or there is no such device here.
-    """
-    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return torch.device(next((kind for kind, here in present.items() if here), "cpu"))
-    if not _DEVICE.fullmatch(name):
-        raise InputError(f"device must be auto, cpu, mps, cuda or cuda:N, got {name!r}")
-    device = torch.device(name)
-    count = torch.cuda.device_count() if device.type == "cuda" else 1
-    if not present.get(device.type, True) or (device.index or 0) >= count:
-        raise InputError(f"there is no device {name} here; use device=auto or device=cpu")
-    return device

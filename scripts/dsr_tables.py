@@ -20,8 +20,8 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from moedsr_core.devices import choose_device
 from moedsr_core.errors import CancelledError, InputError, MoedsrError
-from moedsr_core.predict_options import choose_device
 from moedsr_core.reports.dsr_report import read_frames, rmsd_report, tables_report
 from moedsr_core.reports.dsr_tables import TableOptions, measure
 from moedsr_core.reports.pictures import GRIDS, LEVELS, levelsets, resolutions

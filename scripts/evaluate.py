@@ -21,13 +21,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from moedsr_core.data.ensemble import Ensemble
 from moedsr_core.data.splits import load_part, read_split
+from moedsr_core.devices import choose_device
 from moedsr_core.errors import CancelledError, InputError, MoedsrError
 from moedsr_core.evaluation import EvaluateOptions, Evaluation, evaluate
 from moedsr_core.evaluation.plot import picture
 from moedsr_core.evaluation.summary import Summary
 from moedsr_core.files import refuse_unwritable, whole_file, whole_folder
 from moedsr_core.models.registry import load_model
-from moedsr_core.predict_options import choose_device
 
 SPLIT = Path(__file__).with_name("protein_md.json")
 

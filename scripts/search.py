@@ -19,9 +19,9 @@ import tyro
 from rich.console import Console
 
 from moedsr_core.data.splits import read_split
+from moedsr_core.devices import choose_device
 from moedsr_core.errors import MoedsrError
 from moedsr_core.models.moedsr import MoEDSRConfig
-from moedsr_core.predict_options import choose_device
 from moedsr_core.training.presets import MoEDSRTraining
 from moedsr_core.training.run import run_training
 from moedsr_core.training.search import SearchConfig, search, write_tables

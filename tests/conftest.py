@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+pytest.register_assert_rewrite("backend_support")
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_backend import TOKEN, Client, read_array, start_child
+from backend_support import TOKEN, Client, read_array, start_child
+from moedsr_core.backend.jobs import Event
 from test_wire import body_of, options_of
 
 from moedsr_core.backend import engine as engine_module
 from moedsr_core.backend.engine import CoreEngine
-from moedsr_core.backend.jobs import Event
 from moedsr_core.backend.options import JobOptions
 from moedsr_core.errors import CancelledError, InputError
 from moedsr_core.frame import TimeMap

@@ -82,8 +82,8 @@ def test_too_many_atoms_are_refused_before_anything_is_sent(cmd, monkeypatch):
 
 
 def test_the_plugin_asks_for_nothing_that_the_core_refuses():
+    from moedsr_core.choices import SPACINGS
     from moedsr_core.predict_options import MAX_FRAMES
-    from moedsr_core.surface.choice import SPACINGS
     from moedsr_pymol import arguments
 
     assert arguments.FRAMES_RANGE == (1, MAX_FRAMES)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -383,3 +385,19 @@ def test_the_first_frame_encloses_what_the_inputs_own_surface_encloses():
         assert intersection_over_union(mesh_occupancy(frame, grid), inside) > 0.98
         off = np.abs(surface.signed_distance(frame.vertices) - frame.displacement)
         assert off.max() < 0.05  # the same surface sampled in another pose
+
+
+def test_the_names_that_options_know_are_those_that_are_made():
+    from moedsr_core import predict_options
+    from moedsr_core.levelset.extract import MESHERS
+    from moedsr_core.model_field import LATENTS
+    from moedsr_core.surface.choice import SURFACES
+
+    assert sorted(predict_options.MESHES) == sorted(MESHERS)
+    assert sorted(predict_options.LATENTS) == sorted(LATENTS)
+    assert sorted(predict_options.SURFACES) == sorted(SURFACES)
+
+
+def test_options_are_read_without_torch():
+    code = "import sys, moedsr_core.predict_options; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,99 +1,53 @@
-"""The HTTP interface: routes, errors as sentences, and the token in front of everything."""
+"""The HTTP interface: routes, and errors as sentences."""
 
 from __future__ import annotations
 
 import asyncio
-import hmac
+import json
 import logging
 import os
-from typing import Annotated, Any, Protocol, runtime_checkable
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Annotated, Any, Protocol
 
-from fastapi import APIRouter, FastAPI, HTTPException, Query, Request, Response
+from fastapi import APIRouter, FastAPI, Header, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, StreamingResponse
+from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from moedsr_core import __version__
-from moedsr_core.backend.jobs import Job, JobQueue
-from moedsr_core.backend.options import JobOptions
+from moedsr_core.backend.live import LiveJob
+from moedsr_core.backend.refusals import DiskFullError, Refusal, UnfinishedError, is_disk_full
+from moedsr_core.backend.service import JobService
 from moedsr_core.backend.stream import stream_job
-from moedsr_core.backend.wire import MAX_BODY_BYTES, PROTOCOL, read_request
+from moedsr_core.backend.wire import MAX_BODY_BYTES, PROTOCOL
 from moedsr_core.errors import CheckpointError, InputError, MoedsrError
 
 log = logging.getLogger(__name__)
 
+LOCAL = "local"
+"""Owner of all jobs where nobody is told apart."""
+
 router = APIRouter(prefix="/v1")
 
 
-@runtime_checkable
-class Science(Protocol):
-    """What the interface tells about the engine behind it."""
+class Front(Protocol):
+    """What stands in front of the routes."""
 
-    def device(self) -> str:
-        """Where jobs are computed unless they choose another place."""
-
-    def models(self) -> list[dict[str, Any]]:
-        """Entries of ``GET /v1/models``."""
-
-    def check(self, options: JobOptions) -> None:
-        """Raise InputError where a job's options cannot be computed."""
+    def install(self, app: FastAPI) -> None:
+        """Add middleware, which sets ``request.state.owner``, and handlers of its own errors."""
 
 
-class TokenGate:
-    """Answers 401 to every request without the bearer token, whatever its path."""
+def create_app(service: JobService, access: Front | None = None) -> FastAPI:
+    """Application that serves the jobs of a service.
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        self._app = app
-        self._expected = b"Bearer " + token.encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or answer it."""
-        if scope["type"] == "lifespan" or self._holds_token(scope):
-            await self._app(scope, receive, send)
-            return
-        refusal = JSONResponse(
-            {"detail": "this needs the backend's token, as Authorization: Bearer TOKEN"},
-            status_code=401,
-            headers={"WWW-Authenticate": "Bearer"},
-        )
-        await refusal(scope, receive, send)
-
-    def _holds_token(self, scope: Scope) -> bool:
-        given = next((v for k, v in scope["headers"] if k == b"authorization"), b"")
-        return hmac.compare_digest(given, self._expected)
-
-
-class FailureGate:
-    """Answers 500 with one sentence where a route fails unforeseen; the log has the traceback.
-
-    Starlette's own handler would end the connection as well, and with it the client's next call.
+    Args:
+        service: The jobs.
+        access: Who may use it, and whose requests they are; without, all are :data:`LOCAL`'s.
     """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and answer it if that fails before an answer has begun."""
-        begun = False
-
-        async def noting_send(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
-        try:
-            await self._app(scope, receive, noting_send)
-        except Exception as error:
-            if begun:
-                raise
-            log.exception("%s %s failed", scope.get("method"), scope.get("path"))
-            sentence = f"internal error: {type(error).__name__}; the backend's log has more"
-            await _detail(500, sentence)(scope, receive, send)
-
-
-def create_app(jobs: JobQueue, science: Science, token: str) -> FastAPI:
-    """Application that serves one queue of jobs to holders of one token."""
     app = FastAPI(
         title="moedsr",
         version=__version__,
@@ -101,27 +55,35 @@ def create_app(jobs: JobQueue, science: Science, token: str) -> FastAPI:
         redoc_url=None,
         openapi_url="/v1/openapi.json",
     )
-    app.state.jobs = jobs
-    app.state.science = science
+    app.state.service = service
+    app.state.auth = access is not None
     app.include_router(router)
-    app.add_middleware(FailureGate)
-    app.add_middleware(TokenGate, token=token)
+    app.add_exception_handler(Refusal, _answer_refusal)
     app.add_exception_handler(InputError, _refuse_input)
     app.add_exception_handler(MoedsrError, _report_failure)
     app.add_exception_handler(CheckpointError, _report_failure)
     app.add_exception_handler(RequestValidationError, _refuse_parameter)
     app.add_exception_handler(ClientDisconnect, _forget)
+    if access is not None:
+        access.install(app)
     return app
 
 
 @router.get("/health")
 def health(request: Request) -> dict[str, Any]:
-    """Say who answers."""
+    """Say who answers, and how busy it is."""
+    service = _service(request)
+    description = service.workers.describe() or {}
+    workers = service.workers.status()
     return {
         "name": "moedsr",
         "version": __version__,
         "protocol": PROTOCOL,
-        "device": request.app.state.science.device(),
+        "device": description.get("device"),
+        "devices": [worker["device"] for worker in workers],
+        "workers": workers,
+        "queue": {"waiting": service.waiting(), "running": service.running()},
+        "auth": request.app.state.auth,
         "pid": os.getpid(),
     }
 
@@ -129,66 +91,124 @@ def health(request: Request) -> dict[str, Any]:
 @router.get("/models")
 def models(request: Request) -> list[dict[str, Any]]:
     """List the models that can be chosen."""
-    return request.app.state.science.models()
+    return _service(request).models()
+
+
+@router.get("/models/{name}/card", response_class=PlainTextResponse)
+def card(request: Request, name: str) -> Response:
+    """Show what a model was trained on, and how good it is."""
+    return PlainTextResponse(_service(request).card(name), media_type="text/markdown")
 
 
 @router.post("/jobs", status_code=201)
-async def create_job(request: Request) -> dict[str, Any]:
+async def create_job(
+    request: Request,
+    idempotency_key: Annotated[str | None, Header(max_length=128)] = None,
+) -> dict[str, Any]:
     """Queue a job from an npz body."""
     body = await _read_body(request)
-    job = await asyncio.to_thread(_submit, request.app.state, body)
-    return {"id": job.id, "state": job.state}
+    return await asyncio.to_thread(_service(request).create, _owner(request), body, idempotency_key)
 
 
 @router.get("/jobs")
-async def list_jobs(request: Request) -> list[dict[str, Any]]:
-    """States of all jobs, oldest first."""
-    return [job.status() for job in request.app.state.jobs.jobs()]
+def list_jobs(request: Request) -> StreamingResponse:
+    """Status of one's own jobs, newest first."""
+    rows = _service(request).statuses(_owner(request))
+    return StreamingResponse(_json_list(rows), media_type="application/json")
 
 
 @router.get("/jobs/{job_id}")
-async def job_state(request: Request, job_id: str) -> dict[str, Any]:
-    """State of one job."""
-    return _job(request, job_id).status()
+def job_status(request: Request, job_id: str) -> dict[str, Any]:
+    """Status of one job."""
+    return _service(request).status(_owner(request), job_id)
 
 
 @router.get("/jobs/{job_id}/stream")
-async def stream(
+def stream(
     request: Request, job_id: str, start: Annotated[int, Query(alias="from", ge=0)] = 0
 ) -> StreamingResponse:
     """Records of one job from frame ``from`` on, as they are made."""
-    job = _job(request, job_id)
-    if start > max(job.frames, 1):
-        raise InputError(f"from must be at most the {job.frames} frames of this job, got {start}")
-    return StreamingResponse(stream_job(job, start), media_type="application/octet-stream")
+    service = _service(request)
+    frames = service.status(_owner(request), job_id)["frames"]
+    if start > max(frames, 1):
+        raise InputError(f"from must be at most the {frames} frames of this job, got {start}")
+    reading = service.reading(_owner(request), job_id)
+    records = _followed(reading, start, service)
+    return StreamingResponse(records, media_type="application/octet-stream")
+
+
+@router.get("/jobs/{job_id}/result")
+def result(request: Request, job_id: str) -> FileResponse:
+    """The whole result of a finished job, as the npz file that ``moedsr predict`` writes."""
+    from moedsr_core.backend.result import write_result  # takes a second, and few ask for it
+
+    service = _service(request)
+    with service.reading(_owner(request), job_id) as live:
+        if live.job.state != "done":
+            raise UnfinishedError(
+                f"job {job_id} is {live.job.state}, so there is no whole result; "
+                f"GET /v1/jobs/{job_id}/stream gives the frames that there are"
+            )
+        path = _scratch(service)
+        try:
+            write_result(live.job, live.spool, path)
+        except BaseException as error:
+            path.unlink(missing_ok=True)
+            raise (DiskFullError() if is_disk_full(error) else error) from error
+    return FileResponse(
+        path,
+        media_type="application/octet-stream",
+        filename=f"{job_id}.npz",
+        background=BackgroundTask(path.unlink, missing_ok=True),
+    )
 
 
 @router.post("/jobs/{job_id}/cancel")
-async def cancel_job(request: Request, job_id: str) -> dict[str, Any]:
+def cancel_job(request: Request, job_id: str) -> dict[str, Any]:
     """Stop a job; what it has made stays readable."""
-    job = _job(request, job_id)
-    job.cancel()
-    return job.status()
+    return _service(request).cancel(_owner(request), job_id)
 
 
 @router.delete("/jobs/{job_id}", status_code=204)
-async def delete_job(request: Request, job_id: str) -> Response:
+def delete_job(request: Request, job_id: str) -> Response:
     """Cancel a job and delete all it made."""
-    await asyncio.to_thread(request.app.state.jobs.delete, _job(request, job_id))
+    _service(request).delete(_owner(request), job_id)
     return Response(status_code=204)
 
 
-def _submit(state: Any, body: bytes) -> Job:
-    job_request = read_request(body)
-    state.science.check(job_request.options)
-    return state.jobs.submit(job_request)
+def _service(request: Request) -> JobService:
+    return request.app.state.service
 
 
-def _job(request: Request, job_id: str) -> Job:
-    job = request.app.state.jobs.get(job_id)
-    if job is None:
-        raise HTTPException(404, f"there is no job {job_id[:40]!r}; it was deleted or never made")
-    return job
+def _owner(request: Request) -> str:
+    return getattr(request.state, "owner", LOCAL)
+
+
+async def _followed(
+    reading: AbstractContextManager[LiveJob], start: int, service: JobService
+) -> AsyncIterator[bytes]:
+    with reading as live:
+        async for record in stream_job(live, start, lambda: service.closing):
+            yield record
+
+
+def _json_list(rows: Iterator[dict[str, Any]]) -> Iterator[bytes]:
+    """JSON of a list that is not held in memory."""
+    before = b"["
+    for row in rows:
+        yield before + json.dumps(row, allow_nan=False).encode()
+        before = b",\n"
+    yield b"[]" if before == b"[" else b"]"
+
+
+def _scratch(service: JobService) -> Path:
+    """An empty file in the data folder, which the next start removes if this one cannot."""
+    try:
+        handle, name = tempfile.mkstemp(suffix=".npz", dir=service.folder.scratch)
+    except OSError as error:
+        raise (DiskFullError() if is_disk_full(error) else error) from error
+    os.close(handle)
+    return Path(name)
 
 
 async def _read_body(request: Request) -> bytes:
@@ -207,8 +227,13 @@ async def _read_body(request: Request) -> bytes:
     return bytes(body)
 
 
-def _detail(status: int, sentence: str) -> JSONResponse:
-    return JSONResponse({"detail": sentence}, status_code=status)
+def _detail(status: int, sentence: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"detail": sentence}, status_code=status, headers=headers)
+
+
+async def _answer_refusal(request: Request, error: Exception) -> Response:
+    refusal = error if isinstance(error, Refusal) else Refusal(str(error))
+    return _detail(refusal.status, str(refusal), refusal.headers)
 
 
 async def _refuse_input(request: Request, error: Exception) -> Response:

@@ -2,33 +2,56 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable, Generator
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from moedsr_core.backend.jobs import Event
 from moedsr_core.backend.options import JobOptions
-from moedsr_core.errors import CancelledError
+from moedsr_core.devices import choose_device
+from moedsr_core.errors import CancelledError, InputError
 from moedsr_core.mesh_trajectory import Frame
-from moedsr_core.models.registry import LoadedModel, available_models, load_model
-from moedsr_core.predict import Prediction, PredictOptions, choose_device, surface_mesh
+from moedsr_core.models.config import config_to_dict
+from moedsr_core.models.registry import (
+    DEFAULT_MODEL,
+    LoadedModel,
+    ModelInfo,
+    available_models,
+    load_model,
+)
+from moedsr_core.predict import Prediction, PredictOptions, surface_mesh
 from moedsr_core.structure import Structure, polymer_heavy_atoms
 from moedsr_core.surface.mesh import Mesh
 
 MAX_THREADS = 16
 """More threads than this cost more than they bring for networks of this width."""
+WARM_MB = 1000.0
+"""Size of the models that are kept in memory between jobs [MB]; one is kept whatever its size."""
+_CARD = "MODEL_CARD.md"
 
 OnProgress = Callable[[str, int], None]
 ShouldStop = Callable[[], bool]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something the engine has finished."""
+
+    kind: Literal["frame", "attributes", "summary"]
+    """What it is; see the stream of the protocol."""
+    data: Mapping[str, Any]
+    """Arrays by name, or the entries of the summary."""
+
+
 class CoreEngine:
-    """Runs jobs with :mod:`moedsr_core.predict`; keeps the last model warm between jobs.
+    """Runs jobs with :mod:`moedsr_core.predict`; keeps the last models warm between jobs.
 
     Args:
         device: Where jobs are computed unless they choose another place.
@@ -38,12 +61,17 @@ class CoreEngine:
     """
 
     def __init__(self, device: str = "auto") -> None:
-        self._device = str(choose_device(device))
-        self._warm: tuple[object, LoadedModel] | None = None
+        self._device = _full_name(choose_device(device))
+        self._warm: OrderedDict[object, LoadedModel] = OrderedDict()
 
     def device(self) -> str:
         """Where jobs are computed unless they choose another place."""
         return self._device
+
+    def devices(self) -> list[str]:
+        """All devices of that kind which are here."""
+        kind = self._device.partition(":")[0]
+        return [f"cuda:{k}" for k in range(torch.cuda.device_count())] if kind == "cuda" else [kind]
 
     def models(self) -> list[dict[str, Any]]:
         """Entries of ``GET /v1/models``."""
@@ -55,21 +83,42 @@ class CoreEngine:
                 "experts": info.experts,
                 "size_mb": round(info.size_mb, 3),
                 "span_ps": info.time.span_ps,
+                "card": f"/v1/models/{info.name}/card" if _card(info) else None,
             }
             for info in available_models()
         ]
+
+    def digests(self) -> dict[str, str]:
+        """Hash of the files of every model."""
+        return {info.name: digest(info.folder) for info in available_models()}
+
+    def cards(self) -> dict[str, str]:
+        """Text of every model card."""
+        cards = {info.name: _card(info) for info in available_models()}
+        return {name: text for name, text in cards.items() if text}
 
     def warm_up(self) -> None:
         """Settle the number of threads that the calling thread computes with."""
         torch.set_num_threads(_thread_count())
 
-    def check(self, options: JobOptions) -> None:
-        """Refuse values that the science does not take.
+    def resolve(self, kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """What is computed of options: all of them, where, and with which files.
+
+        Args:
+            kind: ``predict`` or ``surface``.
+            options: Those of the science; the defaults hold where one is absent.
 
         Raises:
-            InputError: If one is out of range, unknown, or asks for an absent device.
+            InputError: If one is out of range, unknown, or asks for what is not here.
         """
-        choose_device(self._full(options).device)
+        asked = PredictOptions(**options)
+        device = self._device if asked.device == "auto" else _full_name(choose_device(asked.device))
+        resolved: dict[str, Any] = {"options": asdict(asked), "device": device, "digest": ""}
+        if kind == "predict":
+            name = DEFAULT_MODEL if asked.model == "default" else asked.model
+            resolved["options"]["model"] = name
+            resolved["digest"] = digest(_folder(name))
+        return resolved
 
     def __call__(
         self,
@@ -78,16 +127,16 @@ class CoreEngine:
         on_progress: OnProgress,
         should_stop: ShouldStop,
     ) -> Generator[Event, None, None]:
-        """Compute one job; see :data:`moedsr_core.backend.jobs.Engine`."""
-        make = _KINDS[options.kind]
-        yield from make(self, structure, self._full(options), on_progress, should_stop)
+        """Compute one job.
 
-    def _full(self, options: JobOptions) -> PredictOptions:
-        """The science's options: its defaults where none were chosen."""
-        chosen = options.given()
-        if chosen.get("device", "auto") == "auto":
-            chosen["device"] = self._device
-        return PredictOptions(**chosen)
+        Args:
+            structure: The input.
+            options: What to compute.
+            on_progress: Called where a stage begins, with the frames that there will be.
+            should_stop: Asked often; once it is true this ends with CancelledError.
+        """
+        make = _KINDS[options.kind]
+        yield from make(self, structure, options.full(self._device), on_progress, should_stop)
 
     def _predict(
         self,
@@ -100,13 +149,15 @@ class CoreEngine:
             on_progress(stage, options.frames)
 
         tell("reading the model", 0)
-        prediction = Prediction(structure, options, self._model(options))
+        loaded = self._model(options)
+        prediction = Prediction(structure, options, loaded)
         for k, frame in enumerate(prediction.frames(tell, should_stop)):
             yield _frame_event(frame)
             if k == 0:
                 yield Event(kind="attributes", data=prediction.first_attributes())
         yield Event(kind="attributes", data=prediction.motion())
-        yield Event(kind="summary", data=prediction.summary())
+        time = config_to_dict(loaded.info.time)
+        yield Event(kind="summary", data={**prediction.summary(), "time": time})
 
     def _surface(
         self,
@@ -126,18 +177,72 @@ class CoreEngine:
         yield Event(kind="summary", data=_surface_summary(mesh, options.surface))
 
     def _model(self, options: PredictOptions) -> LoadedModel:
-        """The model asked for; read again only if it is another one or its files changed."""
-        key = (options.model, options.device, _stamp(options.model))
-        if self._warm is None or self._warm[0] != key:
-            self._warm = None  # two large models need not fit into memory
-            self._warm = (key, load_model(options.model, choose_device(options.device)))
-        return self._warm[1]
+        """The model asked for; read again only if its files changed or others took its place."""
+        key = (options.model, options.device, _stamp(_folder(options.model)))
+        if key not in self._warm:
+            self._make_room(options)
+            self._warm[key] = load_model(options.model, choose_device(options.device))
+        self._warm.move_to_end(key)
+        return self._warm[key]
+
+    def _make_room(self, options: PredictOptions) -> None:
+        """Forget models, the longest unused first, so that the next one finds memory."""
+        size = sum(file.stat().st_size for file in _folder(options.model).glob("model.*")) / 1e6
+        while self._warm and size + sum(m.info.size_mb for m in self._warm.values()) > WARM_MB:
+            self._warm.popitem(last=False)
 
 
 _KINDS: dict[str, Callable[..., Generator[Event, None, None]]] = {
     "predict": CoreEngine._predict,
     "surface": CoreEngine._surface,
 }
+
+
+def digest(folder: Path) -> str:
+    """Hash of all that a model is made of."""
+    total = hashlib.sha256()
+    for file in _files(folder):
+        total.update(file.name.encode() + b"\0")
+        with file.open("rb") as content:
+            while block := content.read(1 << 20):
+                total.update(block)
+    return total.hexdigest()
+
+
+def _folder(model: str) -> Path:
+    """Folder of a model that is asked for by name or by folder.
+
+    Raises:
+        InputError: If there is none.
+    """
+    known = {info.name: info.folder for info in available_models()}
+    folder = known.get(DEFAULT_MODEL if model == "default" else model, Path(model))
+    if not folder.is_dir():
+        raise InputError(
+            f"unknown model {model!r}; choose from {sorted(known)} or give a folder with weights"
+        )
+    return folder
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted([*folder.glob("model.*"), *folder.glob("*.safetensors")])
+
+
+def _stamp(folder: Path) -> tuple[int, ...]:
+    """What changes when the files of a model do."""
+    files = _files(folder)
+    return tuple(n for file in files for n in (file.stat().st_mtime_ns, file.stat().st_size))
+
+
+def _card(info: ModelInfo) -> str:
+    try:
+        return (info.folder / _CARD).read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def _full_name(device: torch.device) -> str:
+    return f"cuda:{device.index or 0}" if device.type == "cuda" else device.type
 
 
 def _frame_event(frame: Frame) -> Event:
@@ -160,13 +265,6 @@ def _surface_summary(mesh: Mesh, kind: str) -> dict[str, Any]:
         "volume": round(mesh.volume, 3),
         "surface": kind,
     }
-
-
-def _stamp(model: str) -> tuple[int, ...]:
-    """What changes when the files of a model do."""
-    folders = {info.name: info.folder for info in available_models() if info.name == model}
-    files = sorted(folders.get(model, Path(model)).glob("model.*"))
-    return tuple(n for file in files for n in (file.stat().st_mtime_ns, file.stat().st_size))
 
 
 def _thread_count() -> int:

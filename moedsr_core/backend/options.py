@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from moedsr_core.errors import InputError
+from moedsr_core.predict_options import PredictOptions
 
 KINDS = ("predict", "surface")
 """What a job can be."""
@@ -52,6 +53,33 @@ class JobOptions:
         chosen = {name: value for name, value in asdict(self).items() if value is not None}
         del chosen["kind"]
         return chosen
+
+    def full(self, device: str = "auto") -> PredictOptions:
+        """The science's options: its defaults where none were chosen.
+
+        Args:
+            device: Where to compute if that was left open.
+
+        Raises:
+            InputError: If a value is out of range or unknown.
+        """
+        chosen = self.given()
+        if chosen.get("device", "auto") == "auto":
+            chosen["device"] = device
+        return PredictOptions(**chosen)
+
+    def with_kind(self) -> dict[str, Any]:
+        """Options that were chosen, and the kind of the job."""
+        return {"kind": self.kind, **self.given()}
+
+    def resolved(self, device: str = "auto") -> dict[str, Any]:
+        """All options of the science, as JSON can hold them."""
+        return asdict(self.full(device))
+
+    @property
+    def n_frames(self) -> int:
+        """Frames that the job will have."""
+        return 1 if self.kind == "surface" else self.full().frames
 
 
 def read_options(text: str) -> JobOptions:

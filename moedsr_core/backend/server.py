@@ -1,7 +1,8 @@
-"""The process that computes: ``python -m moedsr_core.backend.server``.
+"""The process that serves: ``python -m moedsr_core.backend.server``.
 
 Either a child of the program that uses it (``--parent-pipe``), which dies with that program, or
-a server of its own on this computer's loopback address.
+a server of its own on this computer's loopback address. It computes in worker processes, imports
+no torch itself, and answers at once.
 """
 
 from __future__ import annotations
@@ -16,23 +17,31 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
+import platformdirs
 import uvicorn
 
 from moedsr_core.backend.app import create_app
-from moedsr_core.backend.jobs import JobQueue
+from moedsr_core.backend.data_folder import DataFolder
+from moedsr_core.backend.local_workers import LocalWorker
+from moedsr_core.backend.messages import private_stdin, private_stdout, text_channel
+from moedsr_core.backend.one_token import OneToken, read_token
+from moedsr_core.backend.parts import Backend
+from moedsr_core.backend.pool import Worker
+from moedsr_core.backend.service import JobService
 from moedsr_core.backend.wire import PROTOCOL
 from moedsr_core.errors import BackendError, InputError, MoedsrError
 
 log = logging.getLogger(__name__)
 
 DEFAULT_PORT = 8642
-MIN_TOKEN_LENGTH = 16
+DATA_VARIABLE = "MOEDSR_JOBS_DIR"
+"""Environment variable that names the folder of the local backends' data folders."""
 _MAX_TOKEN_LENGTH = 4096
 _BACKLOG = 128
 _GRACE_S = 2.0
@@ -45,12 +54,12 @@ class _Server(uvicorn.Server):
     def __init__(
         self,
         config: uvicorn.Config,
-        jobs: JobQueue,
+        backend: Backend,
         channel: TextIO,
         orphaned: threading.Event | None,
     ) -> None:
         super().__init__(config)
-        self._jobs, self._channel, self._orphaned = jobs, channel, orphaned
+        self._backend, self._channel, self._orphaned = backend, channel, orphaned
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -61,24 +70,37 @@ class _Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         lost = self._orphaned is not None and self._orphaned.is_set()
-        return await super().on_tick(counter) or lost
+        useless = self._backend.executor.refused is not None
+        return await super().on_tick(counter) or lost or useless
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """End in order; uvicorn would raise the signal again before the jobs are cleared away."""
+        """End in order; uvicorn would raise the signal again before the jobs are put back."""
         if sig != signal.SIGINT or self._orphaned is None:  # a child leaves Ctrl-C to its parent
             self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._jobs.cancel_all()  # which ends their streams
+        if self._orphaned is not None:
+            self._backend.service.cancel_all()  # nobody waits for them any more
+        self._backend.service.stop_taking()  # which ends the streams
         await super().shutdown(sockets)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the server until it is told to end; returns the exit code."""
+def main(
+    arguments: Sequence[str] | None = None, make: Callable[[str], Worker] = LocalWorker
+) -> int:
+    """Run the server until it is told to end.
+
+    Args:
+        arguments: The command line's, by default.
+        make: Makes a worker for a device.
+
+    Returns:
+        The exit code.
+    """
     options = _parse(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     try:
-        _serve(options)
+        _serve(options, make)
     except MoedsrError as error:
         log.error("%s", error)
         return error.exit_code
@@ -128,21 +150,6 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def read_token(line: bytes, origin: str) -> str:
-    """Token in a line of text.
-
-    Raises:
-        InputError: If there is none, or it is too short to be safe.
-    """
-    token = line.strip().decode("ascii", errors="replace")
-    if len(token) < MIN_TOKEN_LENGTH or not token.isascii() or not token.isprintable():
-        raise InputError(
-            f"{origin} must begin with a line that holds the token, at least "
-            f"{MIN_TOKEN_LENGTH} plain characters; write a fresh random one there"
-        )
-    return token
-
-
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="moedsr_core.backend.server", description=__doc__)
     start = parser.add_mutually_exclusive_group(required=True)
@@ -153,7 +160,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     start.add_argument("--token-file", type=Path, help="file whose first line is the token")
     parser.add_argument("--host", default="127.0.0.1", help="loopback address to listen on")
     parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help="0 takes a free one")
-    parser.add_argument("--jobs-dir", type=Path, help="where jobs keep frames while it runs")
+    parser.add_argument("--data", type=Path, help="folder of jobs and results; one of the user's")
     parser.add_argument("--device", default="auto", help="auto, cpu, mps, cuda or cuda:N")
     return parser.parse_args(arguments)
 
@@ -164,28 +171,38 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _serve(options: argparse.Namespace) -> None:
+def _serve(options: argparse.Namespace, make: Callable[[str], Worker]) -> None:
     orphaned = None
     if options.parent_pipe:
-        pipe = _private_stdin()
+        pipe = private_stdin()
         token = read_token(_first_line(pipe), "standard input")
         orphaned = _watch_parent(pipe)
     else:
         token = read_token(_file_line(options.token_file), str(options.token_file))
-    channel = _private_stdout()
+    channel = text_channel(private_stdout())
     with listen(options.host, options.port) as listener:
-        from moedsr_core.backend.engine import CoreEngine  # takes seconds; the checks above do not
-
-        engine = CoreEngine(options.device)
-        jobs = JobQueue(engine, options.jobs_dir, prepare=engine.warm_up)
+        folder = _data_folder(options.data)
+        service = JobService(folder, model_folders=True)
+        backend = Backend.local(folder, service, [options.device], make=make)
+        backend.start()
         try:
             config = uvicorn.Config(
-                create_app(jobs, engine, token), loop="asyncio", http="h11", ws="none",
+                create_app(service, OneToken(token)), loop="asyncio", http="h11", ws="none",
                 log_config=None, log_level="warning", access_log=False, timeout_graceful_shutdown=1,
             )  # fmt: skip
-            _Server(config, jobs, channel, orphaned).run(sockets=[listener])
+            _Server(config, backend, channel, orphaned).run(sockets=[listener])
         finally:
-            jobs.close()
+            backend.close()
+        if backend.executor.refused:
+            raise InputError(backend.executor.refused)
+
+
+def _data_folder(named: Path | None) -> DataFolder:
+    """The folder that was named, or the first of the user's own that no server uses."""
+    if named is not None:
+        return DataFolder(named)
+    default = Path(platformdirs.user_data_dir("moedsr", appauthor=False)) / "jobs"
+    return DataFolder.first_free(Path(os.environ.get(DATA_VARIABLE) or default))
 
 
 def _watch_parent(pipe: int) -> threading.Event:
@@ -207,39 +224,6 @@ def _watch_parent(pipe: int) -> threading.Event:
 
     threading.Thread(target=watch, name="moedsr-parent", daemon=True).start()
     return orphaned
-
-
-def _private_stdin() -> int:
-    """Move standard input to a descriptor of our own and leave an empty one in its place.
-
-    On Windows a library that looks at its standard input while a thread reads that pipe would
-    wait for the pipe's end.
-    """
-    try:
-        pipe = os.dup(0)
-    except OSError as error:
-        raise InputError(
-            "--parent-pipe needs a pipe as standard input, got none; start it from the program "
-            "that uses it, or give --token-file"
-        ) from error
-    _point_at_null(0, os.O_RDONLY)
-    return pipe
-
-
-def _private_stdout() -> TextIO:
-    """Keep standard output for the one line of the protocol; what else is printed is log."""
-    channel = os.fdopen(os.dup(1), "w", encoding="ascii")
-    try:
-        os.dup2(2, 1)
-    except OSError:
-        _point_at_null(1, os.O_WRONLY)
-    return channel
-
-
-def _point_at_null(descriptor: int, mode: int) -> None:
-    null = os.open(os.devnull, mode)
-    os.dup2(null, descriptor)
-    os.close(null)
 
 
 def _first_line(descriptor: int) -> bytes:
@@ -266,4 +250,4 @@ def _file_line(path: Path) -> bytes:
 if __name__ == "__main__":
     code = main()
     logging.shutdown()
-    os._exit(code)  # the computing thread may be inside a library that does not end
+    os._exit(code)  # a thread may be inside a library that does not end

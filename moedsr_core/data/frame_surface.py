@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from moedsr_core.choices import check_choice, check_number
+from moedsr_core.choices import SPACINGS, check_choice, check_number
 from moedsr_core.data.ensemble import Ensemble
 from moedsr_core.errors import InputError
 from moedsr_core.frame import OMEGA_MARGIN, canonical_frame
 from moedsr_core.structure import Structure
-from moedsr_core.surface.choice import SPACINGS, surface_mesh
+from moedsr_core.surface.choice import surface_mesh
 from moedsr_core.surface.sampling import sample_surface
 from moedsr_core.surface.ses import SolventExcludedSurface
 

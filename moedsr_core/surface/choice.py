@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from moedsr_core.choices import check_choice, check_number
+from moedsr_core.choices import SPACINGS, check_choice, check_number
 from moedsr_core.structure import Structure
 from moedsr_core.surface.external import msms_surface, pymol_surface
 from moedsr_core.surface.mesh import Mesh
 from moedsr_core.surface.ses import SolventExcludedSurface
 
-SPACINGS = (0.3, 3.0)
-"""Finest and coarsest mesh that makes sense [Å]: atoms are about 3 Å wide."""
 _PYMOL_QUALITIES = ((1.0, -1), (0.5, 0), (0.3, 1))
 """PyMOL's ``surface_quality`` down to each spacing [Å]; 2 below."""
 

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, distributed
 from torch.nn import Parameter
 
+from moedsr_core.devices import choose_device
 from moedsr_core.errors import InputError
-from moedsr_core.predict_options import choose_device
 
 BACKENDS = {"cpu": "gloo", "cuda": "nccl"}
 """What carries the sums, by kind of device."""

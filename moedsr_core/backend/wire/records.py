@@ -12,7 +12,7 @@ import numpy as np
 
 from moedsr_core.errors import InputError
 
-PROTOCOL = 1
+PROTOCOL = 2
 FRAME_DTYPES = {"vertices": "<f4", "normals": "<f4", "faces": "<i4", "displacement": "<f4"}
 ATTRIBUTE_DTYPES = {
     "atom": "<i4", "expert": "<f4", "fluctuation": "<f4", "mean_displacement": "<f4",

@@ -1,0 +1,338 @@
+"""Workers kept alive, and jobs handed to them: one thread for each worker."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from moedsr_core.backend.jobstore import Job
+from moedsr_core.backend.live import LiveJob
+from moedsr_core.backend.messages import Message
+from moedsr_core.backend.service import JobService
+from moedsr_core.errors import BackendError, InputError
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 30.0
+"""Pauses before a dead worker is replaced double from the first to the longest [s]."""
+STARTS_BEFORE_FAILING = 3
+"""Starts that may fail in a row before waiting jobs are told why they wait in vain."""
+_TAKE_S = 0.5
+_ENDS = ("done", "failed", "cancelled")
+
+
+class WorkerDied(BackendError):
+    """A worker has ended without being told to."""
+
+
+class Worker(Protocol):
+    """One place that computes, wherever it is. Made at once, ready later."""
+
+    def describe(self) -> dict[str, Any]:
+        """Wait until it is ready; what it says of itself.
+
+        Raises:
+            InputError: If it can never be, as on a device that is not there.
+            WorkerDied: If it has ended.
+        """
+
+    def check(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Resolve options; at any time, also while it computes.
+
+        Raises:
+            InputError: If it refuses them.
+            WorkerDied: If it has ended.
+        """
+
+    def run(self, request: bytes, skip_frames: int) -> Iterator[Message]:
+        """Compute a job.
+
+        Yields:
+            ``progress``, ``frame``, ``attributes`` and ``summary``; at the end ``done``,
+            ``failed`` or ``cancelled``.
+
+        Raises:
+            WorkerDied: If it has ended.
+        """
+
+    def stop(self) -> None:
+        """Have the job end soon; from any thread."""
+
+    def is_alive(self) -> bool:
+        """Whether it has not ended."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+class Slot:
+    """A place for one worker, which is started, given jobs, and replaced where it ends.
+
+    Args:
+        device: What the worker is made for.
+        make: Makes it.
+        service: Where the jobs come from.
+        on_ready: Called with its description whenever one is up.
+    """
+
+    def __init__(
+        self,
+        device: str,
+        make: Callable[[str], Worker],
+        service: JobService,
+        on_ready: Callable[[dict[str, Any]], object],
+    ) -> None:
+        self.device, self.state = device, "starting"
+        self.error: str | None = None
+        self.description: dict[str, Any] | None = None
+        self.refused: str | None = None
+        """Why a worker can never be made here."""
+        self.failed_starts = 0
+        self.worker: Worker | None = None
+        self._make, self._service, self._on_ready = make, service, on_ready
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name=f"moedsr-{device}", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether a worker is ready, or at work."""
+        return self.state in ("idle", "busy")
+
+    def close(self, seconds: float) -> None:
+        """End the worker; a job that it runs is put back."""
+        self._closing.set()
+        if self.worker is not None:
+            self.worker.close()
+        self._thread.join(seconds)
+
+    def _keep(self) -> None:
+        pause = FIRST_PAUSE_S
+        while not self._closing.is_set() and self.refused is None:
+            began = time.monotonic()
+            self._once()
+            long_lived = time.monotonic() - began > 2 * LONGEST_PAUSE_S
+            pause = FIRST_PAUSE_S if long_lived else min(2 * pause, LONGEST_PAUSE_S)
+            if self.refused is None:
+                self._closing.wait(pause)
+        self.state = "down"
+
+    def _once(self) -> None:
+        """The life of one worker."""
+        self.state = "starting"
+        try:
+            self.worker = self._make(self.device)
+            if self._is_ready(self.worker):
+                self._serve(self.worker)
+        except BackendError as error:
+            self._note_end(error)
+        except Exception as error:
+            log.exception("the slot of %s failed", self.device)
+            self._note_end(error)
+        finally:
+            self.state = "down"
+            if self.worker is not None:
+                self.worker.close()
+
+    def _is_ready(self, worker: Worker) -> bool:
+        try:
+            self.description = worker.describe()
+        except InputError as error:
+            self.refused = self.error = str(error)
+            return False
+        self.device, self.failed_starts, self.error = self.description["device"], 0, None
+        self.state = "idle"
+        self._on_ready(self.description)
+        return True
+
+    def _note_end(self, error: Exception) -> None:
+        if self._closing.is_set():
+            return
+        self.failed_starts += not self.is_up
+        self.error = str(error)
+        log.warning("worker on %s: %s", self.device, error)
+
+    def _serve(self, worker: Worker) -> None:
+        while not self._closing.is_set():
+            live = self._service.take(self._accepts, worker.check, _TAKE_S)
+            if live is not None:
+                self.state = "busy"
+                Run(self._service, live, worker).carry_out()
+                self.state = "idle"
+            if not worker.is_alive():
+                raise WorkerDied("it ended")
+
+    def _accepts(self, job: Job) -> bool:
+        """Whether a job may run here: where it asks for a device, any other leaves it alone."""
+        asked = str(job.options.get("device", "auto"))
+        here = (self.description or {}).get("devices", [])
+        return asked in ("auto", self.device) or asked not in here or asked == "cuda"
+
+
+class Run:
+    """One job on one worker."""
+
+    def __init__(self, service: JobService, live: LiveJob, worker: Worker) -> None:
+        self._service, self._live, self._worker = service, live, worker
+        self._attributes = live.job.records - live.job.frames_done
+        self._last_frame = live.spool.last_frame(live.job.records)
+
+    def carry_out(self) -> None:
+        """Compute, and keep what is made, until done, failed, cancelled or put back.
+
+        Raises:
+            WorkerDied: If the worker ended; the job waits for another one then.
+        """
+        live, worker = self._live, self._worker
+        live.on_cancel = worker.stop
+        try:
+            messages = worker.run(live.spool.request(), max(live.job.frames_done - 1, 0))
+            if live.job.finished:  # cancelled before the worker knew of it
+                worker.stop()
+            state, error = self._keep_all(messages)
+        except WorkerDied:
+            self._service.put_back(live, blame=not self._service.closing)
+            raise
+        except BackendError as problem:
+            state, error = "failed", str(problem)
+        finally:
+            live.on_cancel = lambda: None
+        self._service.finish(live, state, error)
+
+    def _keep_all(self, messages: Iterator[Message]) -> tuple[str, str | None]:
+        """Keep what comes; state and error of the end.
+
+        Where a record cannot be kept the job fails at once, and the worker is heard out.
+        """
+        for head, data in messages:
+            if head["type"] in _ENDS:
+                return head["type"], head.get("error")
+            if self._live.job.finished:
+                continue
+            try:
+                self._keep(head, data)
+            except BackendError as problem:
+                self._service.finish(self._live, "failed", str(problem))
+                self._worker.stop()
+        return "failed", "the worker ended the job without a word; run it again"
+
+    def _keep(self, head: dict[str, Any], data: bytes) -> None:
+        kind, service, live = head.pop("type"), self._service, self._live
+        head.pop("bytes")
+        if kind == "progress":
+            service.progress(live, head["stage"], head["frames"])
+        elif kind == "summary":
+            live.job.summary.update(head["summary"])
+        elif kind == "attributes" and self._attributes:
+            self._attributes -= 1
+        elif kind == "frame" and head["index"] < live.job.frames_done:
+            self._compare(data)
+        else:
+            service.add_record(live, {"type": kind, **head}, data)
+
+    def _compare(self, data: bytes) -> None:
+        """Make sure that the frames to come go on from those that were kept."""
+        kept = (self._last_frame or b"").partition(b"\n")[2]
+        if kept != data:
+            raise BackendError(
+                "the frames computed after an interruption are not those from before, probably on "
+                "another kind of processor; run the job again"
+            )
+
+
+class WorkerPool:
+    """All workers of a server.
+
+    Args:
+        service: Where the jobs come from.
+        make: Makes a worker for a device.
+        devices: What to make workers for; ``auto`` or ``cuda`` may turn out to be several.
+        grow: Whether to use all devices of the kind that the first worker found.
+    """
+
+    def __init__(
+        self,
+        service: JobService,
+        make: Callable[[str], Worker],
+        devices: Sequence[str] = ("auto",),
+        *,
+        grow: bool = False,
+    ) -> None:
+        self._service, self._make, self._grow = service, make, grow
+        self._lock = threading.Lock()
+        self._slots = [self._slot(device) for device in devices]
+        service.workers = self
+
+    def start(self) -> None:
+        """Begin to compute."""
+        for slot in self._slots:
+            slot.start()
+
+    @property
+    def refused(self) -> str | None:
+        """Why no worker can ever be made, where that is so."""
+        reasons = [slot.refused for slot in self._slots]
+        return reasons[0] if all(reasons) else None
+
+    def check(self, options: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Resolve options; None while no worker is up.
+
+        Raises:
+            InputError: If they are refused.
+        """
+        for slot in self._up():
+            try:
+                if slot.worker is not None:
+                    return slot.worker.check(options)
+            except WorkerDied:
+                continue
+        return None
+
+    def describe(self) -> dict[str, Any] | None:
+        """What the workers said of themselves; None until one was up."""
+        return next((slot.description for slot in self._slots if slot.description), None)
+
+    def status(self) -> list[dict[str, Any]]:
+        """Device and state of each worker."""
+        return [
+            {"device": slot.device, "state": slot.state, "error": slot.error}
+            for slot in self._slots
+        ]
+
+    def tick(self) -> None:
+        """Tell waiting jobs where there is no hope of a worker."""
+        tried = min(slot.failed_starts for slot in self._slots) >= STARTS_BEFORE_FAILING
+        if not self._up() and (tried or self.refused):
+            error = self._slots[0].error
+            self._service.fail_waiting(f"the process that computes does not start: {error}")
+
+    def close(self, seconds: float) -> None:
+        """End all workers; jobs that run are put back."""
+        self._service.stop_taking()
+        for slot in self._slots:
+            slot.close(seconds)
+
+    def _up(self) -> list[Slot]:
+        return [slot for slot in self._slots if slot.is_up]
+
+    def _slot(self, device: str) -> Slot:
+        return Slot(device, self._make, self._service, self._note_ready)
+
+    def _note_ready(self, description: dict[str, Any]) -> None:
+        """Make workers for the other devices, once the first has told which there are."""
+        with self._lock:
+            if not self._grow:
+                return
+            self._grow = False
+            used = {slot.device for slot in self._slots} | {description["device"]}
+            new = [self._slot(device) for device in description["devices"] if device not in used]
+            self._slots += new
+        for slot in new:
+            slot.start()

@@ -1,0 +1,173 @@
+"""How jobs end before their time: cancelled, deleted or failed."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from backend_support import DEADLINE_S, fake_frame, wait_until
+from moedsr_core.backend.jobs import Event, Job, JobQueue
+from test_wire import body_of, full_disk
+
+from moedsr_core.backend.wire import read_request
+from moedsr_core.errors import InputError
+
+pytest_plugins = "backend_support"
+
+# --- stopping --------------------------------------------------------------------------------
+
+
+def test_a_cancelled_job_stops_and_its_stream_ends(client, science):
+    science.hold = 2
+    job = client.create(frames=1000)
+    with client.stream(job) as records:
+        next(r for r in records if r[0].get("index") == 1)
+        began = time.monotonic()
+        assert client("POST", f"/jobs/{job}/cancel").json()["state"] == "cancelled"
+        rest = [head for head, _ in records]
+    assert rest[-1]["state"] == "cancelled" and rest[-1]["error"] is None
+    assert science.stopped.wait(DEADLINE_S)
+    assert time.monotonic() - began < 1.0
+    assert client.state(job)["frames_done"] == 2
+    science.hold = None
+    assert client.end(client.create())["state"] == "done"
+
+
+def test_a_cancelled_job_stops_even_if_its_engine_does_not_listen(jobs):
+    made = []
+
+    def deaf(structure, options, on_progress, should_stop):
+        for k in range(1000):
+            made.append(k)
+            yield Event(kind="frame", data=fake_frame(k))
+            job.cancel()
+
+    job = Job(read_request(body_of()), jobs.folder)
+    job.run(deaf)
+    assert job.state == "cancelled"
+    assert made == [0, 1] and job.spool.n_frames == 1
+
+
+def test_a_queued_job_that_is_cancelled_never_runs(client, science):
+    science.hold = 0
+    running, waiting = client.create(), client.create()
+    client("POST", f"/jobs/{waiting}/cancel")
+    science.released.set()
+    assert client.end(running)["state"] == "done"
+    assert client.end(client.create())["state"] == "done"
+    state = client.state(waiting)
+    assert (state["state"], state["frames_done"], state["seconds"]) == ("cancelled", 0, 0)
+
+
+def test_cancelling_a_finished_job_changes_nothing(client):
+    job = client.create()
+    assert client.end(job)["state"] == "done"
+    assert client("POST", f"/jobs/{job}/cancel").json()["state"] == "done"
+
+
+def test_a_deleted_job_is_gone_with_its_files(client, science, jobs):
+    science.hold = 2
+    job = client.create(frames=10)
+    wait_until(lambda: client.state(job)["frames_done"] == 2, "two frames are made")
+    assert [path.name for path in jobs.folder.iterdir()] == [job]
+    with client.stream(job) as records:
+        next(records)
+        reply = client("DELETE", f"/jobs/{job}")
+        assert (reply.status_code, reply.content) == (204, b"")
+        assert [head for head, _ in records][-1]["state"] == "cancelled"
+    assert client("GET", f"/jobs/{job}").status_code == 404
+    assert client("GET", "/jobs").json() == []
+    wait_until(lambda: not list(jobs.folder.iterdir()), "the folder is empty")
+
+
+def test_a_finished_job_that_is_deleted_leaves_no_files(client, jobs):
+    job = client.create()
+    assert client.end(job)["state"] == "done"
+    assert len(list((jobs.folder / job).iterdir())) == 7
+    assert client("DELETE", f"/jobs/{job}").status_code == 204
+    assert list(jobs.folder.iterdir()) == []
+
+
+def test_files_lost_under_a_stream_end_it_with_a_sentence(client, jobs):
+    job = client.create(frames=3)
+    assert client.end(job)["state"] == "done"
+    (jobs.folder / job / "frame_00001.npz").unlink()
+    end = client.end(job)
+    assert end["state"] == "failed" and "run it again" in end["error"]
+
+
+def test_a_closed_queue_leaves_no_files(science, tmp_path):
+    queue = JobQueue(science, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
+    queue.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- failing ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("failure", "sentence"),
+    [
+        (InputError("the protein is too large"), "the protein is too large"),
+        (ValueError("bad\n  shape"), "internal error: ValueError: bad shape"),
+        (MemoryError(), "ran out of memory; use a larger spacing"),
+    ],
+)
+def test_a_job_whose_engine_raises_fails_with_one_sentence(client, science, failure, sentence):
+    science.hold, science.failure = 1, failure
+    science.released.set()
+    job = client.create(frames=3)
+    end = client.end(job)
+    assert end["state"] == "failed"
+    assert sentence in end["error"] and "\n" not in end["error"]
+    assert client.state(job)["error"] == end["error"]
+    assert list(client.frames(job)) == [0]
+    science.hold = None
+    assert client.end(client.create())["state"] == "done"
+
+
+def test_the_traceback_of_a_failure_is_in_the_log_only(client, science, caplog):
+    science.hold, science.failure = 0, ValueError("bad shape")
+    science.released.set()
+    job = client.create()
+    assert "Traceback" not in client.end(job)["error"] + client("GET", "/jobs").text
+    assert "Traceback" in caplog.text and job in caplog.text
+
+
+def test_a_full_disk_fails_the_job_with_a_sentence_and_the_next_one_works(
+    client, science, monkeypatch
+):
+    science.hold = 1
+    job = client.create(frames=3)
+    wait_until(lambda: client.state(job)["frames_done"] == 1, "the first frame is made")
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", full_disk)
+        science.released.set()
+        end = client.end(job)
+    assert end["state"] == "failed"
+    assert "No space left on device" in end["error"] and "free some space" in end["error"]
+    assert client.end(client.create())["state"] == "done"
+
+
+def test_a_full_disk_refuses_a_new_job_with_a_sentence(client, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "mkdir", full_disk)
+        reply = client("POST", "/jobs", data=body_of())
+    assert reply.status_code == 500
+    assert "free some space" in reply.json()["detail"]
+    assert client.end(client.create())["state"] == "done"
+
+
+def test_an_engine_that_cannot_be_prepared_still_lets_jobs_say_why(science, tmp_path):
+    def fail() -> None:
+        raise ImportError("no torch")
+
+    queue = JobQueue(science, tmp_path, prepare=fail)
+    try:
+        job = queue.submit(read_request(body_of()))
+        wait_until(lambda: job.finished, "the job ends")
+        assert job.state == "done"
+    finally:
+        queue.close()

@@ -1,0 +1,139 @@
+"""One job over a real socket: its stream, its state and its turn."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+
+import numpy as np
+from backend_support import DEADLINE_S, Client, fake_frame, port_of, wait_until
+
+pytest_plugins = "backend_support"
+
+
+def test_a_job_streams_its_frames_then_its_attributes_then_its_end(client):
+    job = client.create(frames=3)
+    with client.stream(job) as records:
+        received = [(head, data) for head, data in records if head["type"] != "progress"]
+    kinds = [head["type"] for head, _ in received]
+    assert kinds == ["frame", "attributes", "frame", "frame", "attributes", "end"]
+    assert [head["index"] for head, _ in received if "index" in head] == [0, 1, 2]
+    assert all(head["bytes"] == len(data) for head, data in received)
+    end = received[-1][0]
+    assert (end["state"], end["error"]) == ("done", None)
+    assert end["summary"]["frames"] == 3 and end["summary"]["seconds"] > 0
+
+
+def test_frames_arrive_as_the_engine_made_them_and_faces_only_once(client):
+    frames = client.frames(client.create(frames=3))
+    for k, data in frames.items():
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            sent = {name: arrays[name] for name in arrays.files}
+        expected = fake_frame(k) | ({"faces": np.array([[0, 1, 2]])} if k == 0 else {})
+        assert set(sent) == set(expected)
+        for name, values in expected.items():
+            np.testing.assert_array_equal(sent[name], np.asarray(values, sent[name].dtype))
+
+
+def test_a_stream_resumed_in_mid_job_brings_the_same_bytes(client, science):
+    science.hold = 4
+    job = client.create(frames=6)
+    first: dict[int, bytes] = {}
+    with client.stream(job) as records:
+        for head, data in records:
+            if head["type"] == "frame":
+                first[head["index"]] = data
+            if len(first) == 4:
+                break
+    with client.stream(job, start=2) as records:
+        head, data = next(r for r in records if r[0]["type"] == "frame")
+        assert (head["index"], data) == (2, first[2])
+        assert client.state(job)["state"] == "running"
+        science.released.set()
+        resumed = {h["index"]: d for h, d in records if h["type"] == "frame"}
+    assert list(resumed) == [3, 4, 5]
+    assert client.frames(job) == {**first, **resumed}
+
+
+def test_a_resumed_stream_does_not_miss_the_attributes(client):
+    job = client.create(frames=3)
+    with client.stream(job, start=3) as records:
+        kinds = [head["type"] for head, _ in records]
+    assert [kind for kind in kinds if kind != "progress"] == ["attributes", "attributes", "end"]
+
+
+def test_two_streams_of_one_job_at_once_bring_the_same(client, science):
+    science.hold = 1
+    job = client.create(frames=20)
+    results: list[dict[int, bytes]] = []
+    readers = [
+        threading.Thread(target=lambda: results.append(Client(port_of(client)).frames(job)))
+        for _ in range(2)
+    ]
+    for reader in readers:
+        reader.start()
+    wait_until(lambda: client.state(job)["frames_done"] == 1, "the first frame is made")
+    science.released.set()
+    for reader in readers:
+        reader.join(DEADLINE_S)
+    assert results[0] == results[1]
+    assert list(results[0]) == list(range(20))
+
+
+def test_a_waiting_stream_shows_signs_of_life(client, science):
+    science.hold = 1
+    job = client.create(frames=3)
+    with client.stream(job) as records:
+        start, beats = time.monotonic(), []
+        for head, _ in records:
+            if head["type"] == "progress":
+                beats.append(time.monotonic() - start)
+            if beats and beats[-1] > 3.0:
+                break
+    assert np.diff(beats).max() < 2.0
+    assert set(head) == {"type", "stage", "frames_done", "frames", "seconds_left", "bytes"}
+    assert (head["stage"], head["frames_done"], head["frames"]) == ("frames", 1, 3)
+
+
+def test_a_job_reports_all_fields_of_its_state(client, science):
+    science.hold = 3
+    job = client.create(frames=5)
+    wait_until(lambda: client.state(job)["frames_done"] == 3, "three frames are made")
+    state = client.state(job)
+    assert set(state) == {
+        "id", "state", "stage", "frames_done", "frames", "seconds", "seconds_left", "error",
+        "summary",
+    }  # fmt: skip
+    assert (state["id"], state["state"], state["stage"]) == (job, "running", "frames")
+    assert state["frames"] == 5 and state["seconds"] > 0 and state["seconds_left"] >= 0
+    science.released.set()
+    assert client.end(job)["state"] == "done"
+    assert client("GET", "/jobs").json() == [client.state(job)]
+    assert client.state(job)["seconds_left"] == 0
+
+
+def test_jobs_run_one_at_a_time_in_the_order_of_arrival(client, science):
+    science.hold = 1
+    first, second = client.create(frames=2), client.create(frames=2)
+    wait_until(lambda: client.state(first)["frames_done"] == 1, "the first job has begun")
+    assert client.state(second)["state"] == "queued"
+    science.released.set()
+    assert client.end(second)["state"] == "done"
+    assert client.state(first)["state"] == "done"
+
+
+def test_a_surface_job_has_one_frame(client, science):
+    job = client.create(kind="surface", frames=50)
+    assert list(client.frames(job)) == [0]
+    assert client.state(job)["frames"] == 1
+
+
+def test_answers_do_not_wait_for_the_network_to_fill_a_packet(client):
+    job = client.create(frames=1)
+    seconds = []
+    for _ in range(31):
+        start = time.perf_counter()
+        client.state(job)
+        seconds.append(time.perf_counter() - start)
+    assert np.median(seconds) < 0.03  # 0.045 with Nagle's algorithm, 0.003 without
