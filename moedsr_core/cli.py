@@ -15,7 +15,7 @@ import rich.table
 import tyro
 
 import moedsr_core
-from moedsr_core import command_line
+from moedsr_core import command_line, remote
 from moedsr_core.backend.commands import Operate
 from moedsr_core.data.ensemble import load_ensemble
 from moedsr_core.evaluation import EvaluateOptions, Evaluation, evaluate
@@ -25,7 +25,7 @@ from moedsr_core.mesh_io import mesh_format, write_mesh
 from moedsr_core.models.registry import ModelInfo, available_models, load_model
 from moedsr_core.predict import PredictOptions, choose_device, predict, surface_mesh
 from moedsr_core.prediction_files import progress, refuse_foreign, said_of, write_prediction
-from moedsr_core.remote import Cancel, Fetch, Jobs, Remote, predict_remotely
+from moedsr_core.remote import Remote, predict_remotely
 from moedsr_core.structure import polymer_heavy_atoms
 from moedsr_core.structure_io import read_structure
 
@@ -171,9 +171,7 @@ Command = (
     | Annotated[Surface, tyro.conf.subcommand("surface")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Models, tyro.conf.subcommand("models")]
-    | Annotated[Jobs, tyro.conf.subcommand("jobs")]
-    | Annotated[Fetch, tyro.conf.subcommand("fetch")]
-    | Annotated[Cancel, tyro.conf.subcommand("cancel")]
+    | remote.Command
     | Operate
 )
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import rich.console
@@ -16,6 +16,7 @@ import rich.table
 import tyro
 from scipy.spatial import cKDTree
 
+from moedsr_core import command_line
 from moedsr_core.backend.client import (
     Address,
     BackendClient,
@@ -31,7 +32,7 @@ from moedsr_core.backend.wire import PROTOCOL
 from moedsr_core.errors import BackendError, CancelledError, InputError
 from moedsr_core.files import whole_folder
 from moedsr_core.mesh_trajectory import MeshTrajectory, load_trajectory
-from moedsr_core.predict import PredictOptions
+from moedsr_core.predict_options import PredictOptions
 from moedsr_core.prediction_files import progress, refuse_foreign, said_of, write_prediction
 from moedsr_core.structure import Structure, polymer_heavy_atoms
 
@@ -244,3 +245,15 @@ class Cancel(Remote):
         with own_errors():
             self.client().cancel(self.job)
         print(f"job {self.job} is cancelled")
+
+
+Command = (
+    Annotated[Jobs, tyro.conf.subcommand("jobs")]
+    | Annotated[Fetch, tyro.conf.subcommand("fetch")]
+    | Annotated[Cancel, tyro.conf.subcommand("cancel")]
+)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run ``moedsr jobs``, ``fetch`` or ``cancel``, which need no torch; returns the exit code."""
+    return command_line.run(Command, argv)

@@ -48,16 +48,15 @@ def build(folder: Path) -> Path:
 def package_files(manifest: dict) -> dict[str, str]:
     """Text of every file of the package, its metadata lines and the manifest included.
 
-    The core's client takes the place of the module that finds it in a checkout; the codec of
-    frames lies beside it as it does in the core.
+    The core's client takes the place of the module that finds it in a checkout; the reader of
+    compact frames lies beside it as it does in the core.
     """
     files = sources(ROOT / manifest["package"])
     del files["remote.py"]
     files |= {f"remote/{name}": text for name, text in sources(BACKEND / "client").items()}
-    codec = BACKEND / "wire" / "frames.py"
-    if codec.is_file():
-        files["wire/__init__.py"] = ""
-        files["wire/frames.py"] = codec.read_text(encoding="utf-8")
+    files["wire/__init__.py"] = ""
+    for name in ("frame_archive.py", "frames.py"):
+        files[f"wire/{name}"] = (BACKEND / "wire" / name).read_text(encoding="utf-8")
     files["__init__.py"] = with_header(files["__init__.py"], manifest)
     files[FILE_NAME] = (ROOT / FILE_NAME).read_text(encoding="utf-8")
     return files

@@ -88,7 +88,7 @@ class FakeBackend:
         self._thread.join()
 
     def health(self) -> dict[str, Any]:
-        known = {"name": "moedsr", "version": "0.1.0", "protocol": 1, "device": "cpu"}
+        known = {"name": "moedsr", "version": "0.1.0", "protocol": 2, "device": "cpu"}
         return {**known, "pid": os.getpid(), **self.behaviour.get("health", {})}
 
     def create(self, body: bytes) -> dict[str, Any]:
@@ -334,7 +334,7 @@ def main() -> None:
         return
     with FakeBackend(**behaviour, token=token) as backend:
         port = backend.server.server_address[1]
-        sys.stdout.write(json.dumps({"port": port, "pid": os.getpid(), "protocol": 1}) + "\n")
+        sys.stdout.write(json.dumps({"port": port, "pid": os.getpid(), "protocol": 2}) + "\n")
         sys.stdout.flush()
         sys.stdin.read()
 

@@ -80,10 +80,10 @@ def test_a_stream_that_is_cut_anywhere_gives_the_same_records():
 
 def test_a_stream_that_is_cut_again_and_again_goes_on_at_the_next_frame():
     with FakeBackend() as fake:
-        job = client_of(fake).create(ATOMS, OPTIONS)
+        job = client_of(fake).create(ATOMS, {**OPTIONS, "frames": 40})
         whole = followed(fake, job)
         draw = random.Random(1)
-        fake.behaviour["cuts"] = [draw.randrange(fake.sent[0] // 2) for _ in range(20)]
+        fake.behaviour["cuts"] = [draw.randrange(fake.sent[0] // 20) for _ in range(20)]
         fake.requests.clear()
         assert lasting(followed(fake, job)) == lasting(whole)
     assert starts(fake) == sorted(starts(fake)) and len(starts(fake)) == 21
@@ -289,7 +289,7 @@ def test_a_certificate_that_is_named_is_trusted(certificate):
     with FakeBackend(certificate=certificate) as fake:
         client = client_of(fake, ca_file=str(certificate.file))
         job = client.create(ATOMS, OPTIONS)
-        fake.behaviour["cuts"] = [30_000]
+        fake.behaviour["cuts"] = [20_000]
         records = list(Follower(client.again, job, patience=QUICK).records())
     assert [r.index for r in records if r.kind == "frame"] == list(range(FRAMES))
     assert len(starts(fake)) == 2

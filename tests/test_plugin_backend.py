@@ -68,7 +68,7 @@ def test_a_dead_server_is_replaced(monkeypatch):
     [
         ({"refuses_to_start": "no module named uvicorn"}, "did not start: no module named uvicorn"),
         ({"mute": True}, "said nothing"),
-        ({"health": {"protocol": 2}}, "speaks protocol 2, this plugin 1; update this plugin"),
+        ({"health": {"protocol": 3}}, "speaks protocol 3, this plugin 2; update this plugin"),
         ({"health": {"version": "0.3.1"}}, "is moedsr 0.3.1, this plugin needs 0.1.0 or later"),
         ({"health": {"version": "0.0.9"}}, "is moedsr 0.0.9"),
         ({"health": {"name": "nginx"}}, "not a moedsr server"),
@@ -154,7 +154,7 @@ def test_a_module_in_the_users_folder_does_not_shadow_the_servers(monkeypatch, t
     monkeypatch.chdir(tmp_path)
     backend = fake_child(monkeypatch)
     try:
-        assert backend.client().health()["protocol"] == 1
+        assert backend.client().health()["protocol"] == 2
     finally:
         backend.stop()
 

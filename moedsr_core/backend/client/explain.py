@@ -209,7 +209,8 @@ def refusal(answer: requests.Response, address: Address) -> BackendError:
     if not detail:
         return not_moedsr(answer, address)
     if status == 429:
-        return UnreachableError(f"{address.url} is busy: {detail}", retry_after(answer) or 1.0)
+        wait = retry_after(answer)
+        return UnreachableError(f"{address.url} is busy: {detail}", 1.0 if wait is None else wait)
     if status == 413:
         return RefusedError(f"{address.url} takes no request of this size: {detail}", status)
     if status == 507:

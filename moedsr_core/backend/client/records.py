@@ -25,12 +25,14 @@ class Record:
     Attributes:
         kind: ``progress``, ``frame``, ``attributes`` or ``end``.
         fields: Its JSON line.
-        arrays: What followed the line.
+        arrays: What followed the line; of a compact frame, its packed members.
+        data: The bytes of that.
     """
 
     kind: str
     fields: dict[str, Any]
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    data: bytes = b""
 
     @property
     def index(self) -> int:
@@ -67,8 +69,9 @@ def read_records(chunks: Iterator[bytes], origin: str = "the backend") -> Iterat
         size = fields.get("bytes", 0)
         if not isinstance(size, int) or not 0 <= size <= MAX_RECORD_BYTES:
             raise BackendError(f"{origin} sent a record of impossible size; update or restart it")
-        arrays = _arrays(reader.exactly(size), origin) if size else {}
-        yield Record(kind=str(fields.get("type")), fields=fields, arrays=arrays)
+        data = reader.exactly(size)
+        arrays = _arrays(data, origin) if size else {}
+        yield Record(kind=str(fields.get("type")), fields=fields, arrays=arrays, data=data)
 
 
 class _Reader:
