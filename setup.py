@@ -30,6 +30,7 @@ CORE = [
     "trimesh>=4",
     "requests>=2.28",
     "safetensors>=0.4",
+    "platformdirs>=4",
     "tyro>=0.9",
     "rich>=13",
     "jaxtyping>=0.2.31",

@@ -56,7 +56,7 @@ def set_up(url: str, name: str, token_file: str, ca_file: str) -> dict[str, Any]
     token = read_token(token_file) if token_file else find_token(server.url)
     client = BackendClient(server.address(token), ASKING)
     checked_health(client, plugin_needs())
-    client.models()  # health may be open to all; this is not
+    client.jobs()  # health may be open to all; this is not
     remember_server(server)
     if token_file:
         keep_token(server.url, token)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 import subprocess
 import sys
@@ -17,54 +18,75 @@ import pytest
 import requests
 import uvicorn
 from fastapi import FastAPI
-from moedsr_core.backend.jobs import Event, JobQueue
 from test_wire import body_of, options_of
 
 from moedsr_core.backend import server
 from moedsr_core.backend.app import create_app
-from moedsr_core.errors import InputError
+from moedsr_core.backend.codec import encode_frame
+from moedsr_core.backend.data_folder import DataFolder
+from moedsr_core.backend.one_token import OneToken
+from moedsr_core.backend.parts import Backend
+from moedsr_core.backend.pool import WorkerDied
+from moedsr_core.backend.service import JobService
+from moedsr_core.backend.wire import ATTRIBUTE_DTYPES, as_json, pack_arrays, read_request
+from moedsr_core.backend.worker import failure
+from moedsr_core.errors import CancelledError, InputError
+from moedsr_core.predict_options import PredictOptions
 
 TOKEN = "a-token-for-these-tests"
+SEEDS = itertools.count(1)
 MODULE = [sys.executable, "-m", "moedsr_core.backend.server"]
 DEADLINE_S = 20.0
 
 
 class FakeScience:
-    """An engine whose frames are numbers, and which waits at frame ``hold`` until released."""
+    """A core whose frames are numbers, and which waits at frame ``hold`` until released."""
 
     def __init__(self) -> None:
         self.hold: int | None = None
         self.released = threading.Event()
         self.failure: Exception | None = None
         self.stopped = threading.Event()
-        self.options = None
+        self.deaf = False
+        self.made: list[int] = []
+        self.runs: list[tuple[str, int]] = []
 
-    def device(self) -> str:
-        return "cpu"
+    def describe(self) -> dict:
+        model = {"name": "fake", "default": True, "card": "/v1/models/fake/card"}
+        return {
+            "device": "cpu", "devices": ["cpu"], "models": [model],
+            "digests": {"fake": "0"}, "cards": {"fake": "# fake"},
+        }  # fmt: skip
 
-    def models(self) -> list[dict]:
-        return [{"name": "fake", "default": True}]
+    def check(self, options) -> dict:
+        science = {name: value for name, value in options.items() if name != "kind"}
+        if science.get("model") == "nobody":
+            raise InputError("unknown model 'nobody'; choose fake")
+        full = PredictOptions(**science)
+        return {"options": vars(full) | {}, "device": "cpu", "digest": "0"}
 
-    def check(self, options) -> None:
-        if options.mesh == "cubes":
-            raise InputError("mesh must be one of spheres, got 'cubes'")
-
-    def __call__(self, structure, options, on_progress, should_stop):
-        self.options = options
-        n = 1 if options.kind == "surface" else options.frames
+    def run(self, request, skip_frames, on_progress, should_stop):
+        job = read_request(request)
+        n = 1 if job.options.kind == "surface" else job.options.frames
+        seed = job.options.seed or 0
+        self.runs.append((job.options.kind, skip_frames))
         on_progress("surface", n)
         on_progress("frames", n)
-        faces = np.array([[0, 1, 2]])
+        state = None
         for k in range(n):
             self._wait(k, should_stop)
-            if should_stop():
+            if should_stop() and not self.deaf:
                 self.stopped.set()
-                return
-            yield Event(kind="frame", data=fake_frame(k) | {"faces": faces})
+                raise CancelledError("stopped")
+            self.made.append(k)
+            data, state = encode_frame(fake_frame(k, seed), state)
+            if k >= skip_frames:
+                yield "frame", data
             if k == 0:
-                yield Event(kind="attributes", data={"atom": np.arange(4)})
-        yield Event(kind="attributes", data={"fluctuation": np.arange(4.0)})
-        yield Event(kind="summary", data={"frames": n, "vertices": np.int64(4)})
+                yield "attributes", pack_arrays({"atom": np.arange(4)}, ATTRIBUTE_DTYPES)
+        motion = {"fluctuation": np.arange(4.0), "mean_displacement": np.arange(4.0)}
+        yield "attributes", pack_arrays(motion, ATTRIBUTE_DTYPES)
+        yield "summary", as_json({"frames": n, "vertices": np.int64(4)})
 
     def _wait(self, k: int, should_stop) -> None:
         while k == self.hold and not self.released.is_set() and not should_stop():
@@ -73,11 +95,70 @@ class FakeScience:
             raise self.failure
 
 
-def fake_frame(k: int) -> dict[str, np.ndarray]:
+class ThreadWorker:
+    """A worker in the thread that asks it, around a core; ``die_at`` ends it at that frame."""
+
+    def __init__(self, core: FakeScience) -> None:
+        self.core, self.die_at = core, None
+        self._stop, self._alive = threading.Event(), True
+
+    def describe(self) -> dict:
+        return self.core.describe()
+
+    def check(self, options) -> dict:
+        return self.core.check(options)
+
+    def run(self, request, skip_frames):
+        self._stop.clear()
+        return self._messages(request, skip_frames)
+
+    def _messages(self, request, frame):
+        told: list[dict] = []
+
+        def tell(stage, frames):
+            told.append({"type": "progress", "stage": stage, "frames": frames, "bytes": 0})
+
+        try:
+            for kind, data in self.core.run(request, frame, tell, self._stop.is_set):
+                yield from ((head, b"") for head in told)
+                told.clear()
+                if kind == "frame":
+                    if frame == self.die_at:
+                        self._alive = False
+                        raise WorkerDied("it was killed")
+                    yield {"type": kind, "index": frame, "bytes": len(data)}, data
+                    frame += 1
+                elif kind == "attributes":
+                    yield {"type": kind, "bytes": len(data)}, data
+                else:
+                    yield {"type": kind, "summary": data, "bytes": 0}, b""
+        except WorkerDied:
+            raise
+        except Exception as error:
+            yield failure(error), b""
+        else:
+            yield {"type": "done"}, b""
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def is_alive(self) -> bool:
+        return self._alive
+
+    def close(self) -> None:
+        self._stop.set()
+        self._alive = False
+
+
+FACES = np.array([[0, 1, 2]])
+
+
+def fake_frame(k: int, seed: int = 0) -> dict[str, np.ndarray]:
     return {
-        "vertices": np.full((4, 3), k),
+        "vertices": np.full((4, 3), k + 1000 * seed),
         "normals": np.ones((4, 3)),
         "displacement": np.full(4, k / 10),
+        "faces": FACES,
     }
 
 
@@ -94,9 +175,10 @@ class Client:
         return self.session.request(method, self.url + path, timeout=DEADLINE_S, **kwargs)
 
     def create(self, frames: int = 5, **options) -> str:
-        reply = self("POST", "/jobs", data=body_of(options=options_of(frames=frames, **options)))
+        """Queue a job unlike all others, unless a seed is given."""
+        chosen = {"frames": frames, "seed": next(SEEDS), **options}
+        reply = self("POST", "/jobs", data=body_of(options=options_of(**chosen)))
         assert reply.status_code == 201, reply.text
-        assert set(reply.json()) == {"id", "state"}
         return reply.json()["id"]
 
     def state(self, job: str) -> dict:
@@ -150,7 +232,7 @@ def port_of(client: Client) -> int:
 
 def start_child(tmp_path: Path, *arguments: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [*MODULE, "--parent-pipe", "--port", "0", "--jobs-dir", str(tmp_path), *arguments],
+        [*MODULE, "--parent-pipe", "--port", "0", "--data", str(tmp_path), *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -169,35 +251,44 @@ def science() -> FakeScience:
     return FakeScience()
 
 
+def open_backend(path: Path, science: FakeScience, **more) -> Backend:
+    """A backend on a folder, which computes with a fake core in its own threads."""
+    folder = DataFolder(path)
+    service = JobService(folder, model_folders=True, **more)
+    return Backend.local(folder, service, ["cpu"], make=lambda device: ThreadWorker(science))
+
+
 @pytest.fixture
-def jobs(science, tmp_path) -> Iterator[JobQueue]:
-    queue = JobQueue(science, tmp_path / "jobs")
-    yield queue
-    queue.close()
+def backend(science, tmp_path) -> Iterator[Backend]:
+    backend = open_backend(tmp_path / "data", science)
+    backend.start()
+    yield backend
+    science.released.set()
+    backend.close()
 
 
 @pytest.fixture(scope="module")
 def web(tmp_path_factory) -> Iterator[tuple[FastAPI, int]]:
-    """A server in a thread, and its port; each test gives it a queue of its own."""
-    idle = FakeScience()
-    queue = JobQueue(idle, tmp_path_factory.mktemp("idle"))
-    app = create_app(queue, idle, TOKEN)
+    """A server in a thread, and its port; each test gives it a backend of its own."""
+    idle = open_backend(tmp_path_factory.mktemp("idle"), FakeScience())
+    app = create_app(idle.service, OneToken(TOKEN))
     listener = server.listen("127.0.0.1", 0)
     config = uvicorn.Config(app, loop="asyncio", http="h11", ws="none", log_config=None)
-    runner = uvicorn.Server(config)
+    runner = app.state.runner = uvicorn.Server(config)
     thread = threading.Thread(target=lambda: runner.run(sockets=[listener]))
     thread.start()
     yield app, listener.getsockname()[1]
     runner.should_exit = True
     thread.join()
-    queue.close()
+    idle.close()
 
 
 @pytest.fixture
-def client(web, science, jobs) -> Iterator[Client]:
-    """Client of a server whose engine is the fake one."""
+def client(web, science, backend) -> Iterator[Client]:
+    """Client of a server whose workers are fake ones."""
     app, port = web
-    app.state.jobs, app.state.science = jobs, science
+    app.state.service = backend.service
+    wait_until(lambda: backend.service.workers.describe() is not None, "the worker is up")
     client = Client(port)
     yield client
     science.released.set()

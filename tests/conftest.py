@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,11 @@ def data_dir() -> Path:
     if not path.is_dir():
         pytest.skip(f"no molecular-dynamics data at {path}; set MOEDSR_DATA to its folder")
     return path
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the jobs of servers that tests start out of the user's own folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOEDSR_JOBS_DIR", str(tmp_path_factory.mktemp("jobs")))
+        yield

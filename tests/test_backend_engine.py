@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -135,14 +136,30 @@ def test_a_stopped_prediction_ends_before_its_next_frame(weights):
 )  # fmt: skip
 def test_options_that_cannot_be_computed_are_refused_beforehand(bad):
     with pytest.raises(InputError) as refusal:
-        CoreEngine("cpu").check(JobOptions(**bad))
+        CoreEngine("cpu").resolve("predict", JobOptions(**bad).given())
     assert next(iter(bad)) in str(refusal.value) and "\n" not in str(refusal.value)
 
 
 def test_jobs_run_where_the_server_was_told_to_unless_they_say_otherwise():
     core = CoreEngine("cpu")
-    assert core.device() == "cpu"
-    assert core._full(JobOptions()).device == core._full(JobOptions(device="auto")).device == "cpu"
+    assert (core.device(), core.devices()) == ("cpu", ["cpu"])
+    for asked in ({}, {"device": "auto"}, {"device": "cpu"}):
+        assert core.resolve("surface", asked)["device"] == "cpu"
+
+
+def test_resolved_options_hold_the_defaults_and_tell_models_apart(weights, tmp_path):
+    core = CoreEngine("cpu")
+    first = core.resolve("predict", {"model": str(weights), "frames": 7})
+    assert first["options"] == {**vars(PredictOptions(frames=7)), "model": str(weights)}
+    copy = tmp_path / "copy"
+    shutil.copytree(weights, copy)
+    assert core.resolve("predict", {"model": str(copy)})["digest"] == first["digest"]
+    with (copy / "model.safetensors").open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\x01")
+    assert core.resolve("predict", {"model": str(copy)})["digest"] != first["digest"]
+    with pytest.raises(InputError, match="unknown model 'no-such'"):
+        core.resolve("predict", {"model": "no-such"})
 
 
 def test_models_are_listed_with_the_fields_of_the_protocol(weights, monkeypatch):
@@ -151,7 +168,7 @@ def test_models_are_listed_with_the_fields_of_the_protocol(weights, monkeypatch)
     assert CoreEngine("cpu").models() == [
         {
             "name": "small", "summary": "for tests", "default": False, "experts": 3,
-            "size_mb": pytest.approx(info.size_mb, abs=1e-3), "span_ps": 1.0e5,
+            "size_mb": pytest.approx(info.size_mb, abs=1e-3), "span_ps": 1.0e5, "card": None,
         }
     ]  # fmt: skip
 
@@ -170,7 +187,6 @@ def test_a_real_backend_predicts_a_real_job(weights, tmp_path):
         frames = client.frames(job)
         end = client.end(job)
         missing = client("POST", "/jobs", data=body_of(options=options_of(model="no-such")))
-        failed = client.end(missing.json()["id"])
         refused = client("POST", "/jobs", data=body_of(options=options_of(frames=0)))
         child.stdin.close()
         child.wait(20)
@@ -180,5 +196,5 @@ def test_a_real_backend_predicts_a_real_job(weights, tmp_path):
     assert list(frames) == [0, 1, 2]
     first = read_array(frames[0], "vertices")
     assert np.abs(first.mean(axis=0) - sent.coords[:15].mean(axis=0)).max() < 1.0
-    assert failed["state"] == "failed" and "unknown model 'no-such'" in failed["error"]
+    assert missing.status_code == 422 and "unknown model 'no-such'" in missing.json()["detail"]
     assert refused.status_code == 422 and "frames must be" in refused.json()["detail"]

@@ -12,7 +12,7 @@ import time
 import pytest
 from backend_support import DEADLINE_S, MODULE, TOKEN, Client, answers, start_child, wait_until
 
-from moedsr_core.backend import server
+from moedsr_core.backend import one_token, server
 from moedsr_core.errors import BackendError, InputError
 
 
@@ -29,8 +29,8 @@ def test_loopback_is_served_by_any_of_its_names(host):
 
 def test_a_token_must_be_long_enough():
     with pytest.raises(InputError, match="at least 16 plain characters"):
-        server.read_token(b"short\n", "standard input")
-    assert server.read_token(b"0123456789abcdef\r\n", "standard input") == "0123456789abcdef"
+        one_token.read_token(b"short\n", "standard input")
+    assert one_token.read_token(b"0123456789abcdef\r\n", "standard input") == "0123456789abcdef"
 
 
 def test_a_child_answers_its_handshake_leaves_ctrl_c_to_its_parent_and_ends_with_its_input(
@@ -41,10 +41,10 @@ def test_a_child_answers_its_handshake_leaves_ctrl_c_to_its_parent_and_ends_with
         child.stdin.write(f"{TOKEN}\n".encode())
         child.stdin.flush()
         answer = json.loads(child.stdout.readline())
-        assert answer == {"port": answer["port"], "pid": child.pid, "protocol": 1}
+        assert answer == {"port": answer["port"], "pid": child.pid, "protocol": 2}
         health = Client(answer["port"])("GET", "/health")
         assert health.status_code == 200 and health.json()["pid"] == child.pid
-        assert len(list(tmp_path.iterdir())) == 1
+        assert (tmp_path / "moedsr.sqlite").is_file()
         if os.name == "posix":
             child.send_signal(signal.SIGINT)
             time.sleep(0.3)
@@ -56,7 +56,6 @@ def test_a_child_answers_its_handshake_leaves_ctrl_c_to_its_parent_and_ends_with
         assert child.stdout.read() == b""
         log = child.stderr.read().decode()
     assert TOKEN not in log and "Traceback" not in log
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_server_dies_with_a_parent_that_is_killed(tmp_path):
@@ -68,7 +67,10 @@ def test_a_server_dies_with_a_parent_that_is_killed(tmp_path):
         "sys.stdout.buffer.write(child.stdout.readline()); sys.stdout.flush()\n"
         "time.sleep(600)\n"
     )
-    parent = subprocess.Popen([sys.executable, "-c", parent_code], stdout=subprocess.PIPE)
+    environment = {**os.environ, server.DATA_VARIABLE: str(tmp_path)}
+    parent = subprocess.Popen(
+        [sys.executable, "-c", parent_code], stdout=subprocess.PIPE, env=environment
+    )
     with parent:
         client = Client(json.loads(parent.stdout.readline())["port"])
         assert client("GET", "/jobs").status_code == 200
@@ -80,14 +82,14 @@ def test_a_server_dies_with_a_parent_that_is_killed(tmp_path):
 def test_a_server_of_its_own_ends_in_order_with_ctrl_c(tmp_path):
     token_file, folder = tmp_path / "token", tmp_path / "jobs"
     token_file.write_text(f"{TOKEN}\n")
-    command = [*MODULE, "--port", "0", "--token-file", str(token_file), "--jobs-dir", str(folder)]
+    command = [*MODULE, "--port", "0", "--token-file", str(token_file), "--data", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         client = Client(json.loads(process.stdout.readline())["port"])
         assert client("GET", "/jobs").json() == []
         process.send_signal(signal.SIGINT)
         log = process.communicate(timeout=DEADLINE_S)[1]
     assert (process.returncode, log) == (0, b"")
-    assert list(folder.iterdir()) == []
+    assert list((folder / "jobs").iterdir()) == []
 
 
 @pytest.mark.parametrize("given", [b"", b"\n", b"short\n"])

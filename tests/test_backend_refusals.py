@@ -11,17 +11,19 @@ import time
 
 import pytest
 import requests
-from backend_support import DEADLINE_S, TOKEN, FakeScience, port_of, wait_until
+from backend_support import DEADLINE_S, TOKEN, port_of, wait_until
 from test_wire import BAD_BODIES, body_of, options_of
 
+from moedsr_core.backend.service import JobService
 from moedsr_core.backend.wire import MAX_BODY_BYTES
 
 pytest_plugins = "backend_support"
 
 ROUTES = [
     ("GET", "/health"), ("GET", "/models"), ("POST", "/jobs"), ("GET", "/jobs"),
-    ("GET", "/jobs/ID"), ("GET", "/jobs/ID/stream"), ("POST", "/jobs/ID/cancel"),
-    ("DELETE", "/jobs/ID"), ("GET", "/openapi.json"), ("GET", "/no/such/route"),
+    ("GET", "/jobs/ID"), ("GET", "/jobs/ID/stream"), ("GET", "/jobs/ID/result"),
+    ("POST", "/jobs/ID/cancel"), ("DELETE", "/jobs/ID"), ("GET", "/openapi.json"),
+    ("GET", "/no/such/route"),
 ]  # fmt: skip
 WRONG = [None, "", "Bearer", "Bearer ", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", TOKEN,
          f"Basic {TOKEN}", "Bearer \xe9\xff"]  # fmt: skip
@@ -42,15 +44,19 @@ def test_health_and_models_answer_as_the_protocol_says(client):
     from moedsr_core import __version__
 
     assert client("GET", "/health").json() == {
-        "name": "moedsr", "version": __version__, "protocol": 1, "device": "cpu",
-        "pid": os.getpid(),
+        "name": "moedsr", "version": __version__, "protocol": 2, "device": "cpu",
+        "devices": ["cpu"], "workers": [{"device": "cpu", "state": "idle", "error": None}],
+        "queue": {"waiting": 0, "running": 0}, "auth": True, "pid": os.getpid(),
     }  # fmt: skip
-    assert client("GET", "/models").json() == [{"name": "fake", "default": True}]
+    assert [model["name"] for model in client("GET", "/models").json()] == ["fake"]
+    card = client("GET", "/models/fake/card")
+    assert card.text == "# fake" and card.headers["Content-Type"].startswith("text/markdown")
+    assert client("GET", "/models/other/card").status_code == 404
     assert "/v1/jobs/{job_id}/stream" in client("GET", "/openapi.json").json()["paths"]
 
 
 def test_bad_bodies_are_answered_422_and_the_server_stays_well(client):
-    refused = {"by the engine": lambda: body_of(options=options_of(mesh="cubes"))}
+    refused = {"by the engine": lambda: body_of(options=options_of(model="nobody"))}
     for case, make in (BAD_BODIES | refused).items():
         reply = client("POST", "/jobs", data=make())
         assert reply.status_code == 422, case
@@ -98,13 +104,13 @@ def test_a_reader_that_leaves_in_mid_stream_does_not_stop_the_job(client, scienc
     assert list(client.frames(job)) == [0, 1, 2, 3]
 
 
-def test_a_reader_that_left_is_forgotten(client, science, jobs):
+def test_a_reader_that_left_is_forgotten(client, science, backend):
     science.hold = 1
     job = client.create(frames=2)
     with client.stream(job) as records:
         next(records)
-        assert len(jobs.get(job)._listeners) == 1
-    wait_until(lambda: not jobs.get(job)._listeners, "the stream is closed")
+        assert backend.service._readers == {job: 1}
+    wait_until(lambda: not backend.service._readers, "the stream is closed")
     assert client.state(job)["state"] == "running"
 
 
@@ -119,8 +125,8 @@ def test_a_stream_cannot_start_where_no_frame_will_be(client, start):
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/jobs/no"), ("GET", "/jobs/no/stream"), ("POST", "/jobs/no/cancel"),
-     ("DELETE", "/jobs/no"), ("GET", "/jobs/..%2f..%2fetc")],
+    [("GET", "/jobs/no"), ("GET", "/jobs/no/stream"), ("GET", "/jobs/no/result"),
+     ("POST", "/jobs/no/cancel"), ("DELETE", "/jobs/no"), ("GET", "/jobs/..%2f..%2fetc")],
 )  # fmt: skip
 def test_an_unknown_job_is_404(client, method, path):
     reply = client(method, path)
@@ -128,7 +134,7 @@ def test_an_unknown_job_is_404(client, method, path):
 
 
 def test_an_unforeseen_error_is_answered_without_its_text(client, science, monkeypatch):
-    monkeypatch.setattr(FakeScience, "models", lambda self: 1 / 0)
+    monkeypatch.setattr(JobService, "models", lambda self: 1 / 0)
     reply = client("GET", "/models")
     assert reply.status_code == 500
     assert "ZeroDivisionError" in reply.json()["detail"] and "division by" not in reply.text

@@ -12,9 +12,8 @@ import pytest
 
 from moedsr_core.backend import wire
 from moedsr_core.backend.options import JobOptions, read_options
-from moedsr_core.backend.spool import Spool
 from moedsr_core.backend.wire import as_json, pack_arrays, read_request, record_line
-from moedsr_core.errors import BackendError, InputError
+from moedsr_core.errors import InputError
 from moedsr_core.structure import MAX_ATOMS
 
 N = 6
@@ -244,31 +243,6 @@ def test_a_record_line_is_one_line_of_json_with_its_size():
 def test_numpy_and_endless_numbers_become_plain_json():
     value = {"a": np.float32(0.5), "b": [np.int64(3), float("nan")], "c": np.array([1.0, np.inf])}
     assert as_json(value) == {"a": 0.5, "b": [3, None], "c": [1.0, None]}
-
-
-def frame(shift: float, faces: np.ndarray | None) -> dict[str, np.ndarray]:
-    arrays = {"vertices": np.full((4, 3), shift), "displacement": np.zeros(4)}
-    return arrays | ({} if faces is None else {"faces": faces})
-
-
-def test_faces_are_kept_only_where_they_change(tmp_path):
-    spool = Spool(tmp_path / "job")
-    first, other = np.array([[0, 1, 2]]), np.array([[0, 2, 3]])
-    for k, faces in enumerate([first, first.copy(), None, other, first]):
-        spool.add_frame(frame(k, faces))
-    held = [set(np.load(record.path).files) for record in spool.records]
-    assert ["faces" in names for names in held] == [True, False, False, True, True]
-    assert [record.index for record in spool.records] == [0, 1, 2, 3, 4]
-
-
-def test_a_file_of_the_spool_appears_whole_or_not_at_all(tmp_path, monkeypatch):
-    spool = Spool(tmp_path / "job")
-    spool.add_frame(frame(0, None))
-    monkeypatch.setattr("os.replace", full_disk)
-    with pytest.raises(BackendError, match="No space left on device"):
-        spool.add_frame(frame(1, None))
-    assert [path.name for path in spool.folder.iterdir()] == ["frame_00000.npz"]
-    assert len(spool.records) == spool.n_frames == 1
 
 
 def full_disk(*_: object, **__: object) -> None:

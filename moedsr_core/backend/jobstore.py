@@ -34,7 +34,7 @@ CREATE INDEX IF NOT EXISTS jobs_owner ON jobs (owner, position);
 CREATE INDEX IF NOT EXISTS jobs_state ON jobs (state, position);
 CREATE INDEX IF NOT EXISTS jobs_key ON jobs (key);
 CREATE INDEX IF NOT EXISTS jobs_result_of ON jobs (result_of);
-CREATE TABLE IF NOT EXISTS last_seen (wall REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS last_seen (id INTEGER PRIMARY KEY, wall REAL NOT NULL);
 """
 
 
@@ -222,9 +222,7 @@ class JobStore:
         Raises:
             DiskFullError: If there is no space.
         """
-        with self.together():
-            self._write("DELETE FROM last_seen", {})
-            self._write("INSERT INTO last_seen VALUES (:wall)", {"wall": wall})
+        self._write("INSERT OR REPLACE INTO last_seen VALUES (1, :wall)", {"wall": wall})
 
     @contextmanager
     def together(self) -> Iterator[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from moedsr_core.backend.data_folder import DataFolder
 from moedsr_core.backend.local_workers import LocalWorker
@@ -20,6 +20,7 @@ _LOOKS_PER_TICK = 12
 """Looks between two rounds of ageing and removing."""
 
 
+@runtime_checkable
 class Executor(Protocol):
     """Where jobs are computed."""
 

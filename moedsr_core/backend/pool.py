@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from moedsr_core.backend.jobstore import Job
 from moedsr_core.backend.live import LiveJob
@@ -29,6 +29,7 @@ class WorkerDied(BackendError):
     """A worker has ended without being told to."""
 
 
+@runtime_checkable
 class Worker(Protocol):
     """One place that computes, wherever it is. Made at once, ready later."""
 
@@ -111,7 +112,8 @@ class Slot:
         self._closing.set()
         if self.worker is not None:
             self.worker.close()
-        self._thread.join(seconds)
+        if self._thread.ident is not None:
+            self._thread.join(seconds)
 
     def _keep(self) -> None:
         pause = FIRST_PAUSE_S
@@ -204,7 +206,10 @@ class Run:
             state, error = "failed", str(problem)
         finally:
             live.on_cancel = lambda: None
-        self._service.finish(live, state, error)
+        if state == "cancelled" and not live.job.finished:  # not by its owner, so the server ends
+            self._service.put_back(live, blame=False)
+        else:
+            self._service.finish(live, state, error)
 
     def _keep_all(self, messages: Iterator[Message]) -> tuple[str, str | None]:
         """Keep what comes; state and error of the end.

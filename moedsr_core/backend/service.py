@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from moedsr_core.backend.data_folder import DataFolder
 from moedsr_core.backend.expiry import Expiry, Keep
@@ -33,6 +33,7 @@ _NAME = re.compile(r"\w[\w-]{0,63}")
 _T = TypeVar("_T")
 
 
+@runtime_checkable
 class Workers(Protocol):
     """What the service asks of those that compute."""
 
@@ -321,12 +322,6 @@ class JobService:
             for live in list(self._live.values()):
                 if live.unsaved:
                     self._let_go(live)
-
-    def cancel_all(self) -> None:
-        """Cancel every job that has not finished."""
-        with self._changed:
-            for live in list(self._live.values()):
-                self._end(live, "cancelled")
 
     def stop_taking(self) -> None:
         """Give no more jobs to workers; those that run can be put back."""

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 from moedsr_core.backend.codec import encode_frame
 from moedsr_core.backend.messages import (
@@ -34,6 +34,7 @@ Result = tuple[str, Any]
 """``("frame", bytes)``, ``("attributes", bytes)`` or ``("summary", dict)``."""
 
 
+@runtime_checkable
 class Core(Protocol):
     """What a worker does; :class:`WorkerCore` does it with the science."""
 
@@ -171,7 +172,6 @@ class Desk:
                 self._stop.clear()
                 self._order = (int(fields["skip"]), data)
                 self._ordered.release()
-        self._stop.set()
         os._exit(0)  # nobody listens, and a library may not heed a request to stop
 
     def _check(self, fields: dict[str, Any]) -> None:
@@ -186,17 +186,12 @@ class Desk:
         self._say(answer)
 
     def _run(self, skip: int, request: bytes) -> None:
-        ended: dict[str, Any] = {"type": "done"}
         try:
             self._send_all(skip, request)
-        except CancelledError:
-            ended = {"type": "cancelled"}
-        except MoedsrError as error:
-            ended = {"type": "failed", "error": str(error)}
         except Exception as error:
-            log.exception("a job failed")
-            ended = {"type": "failed", "error": sentence(error)}
-        self._say(ended)
+            self._say(failure(error))
+        else:
+            self._say({"type": "done"})
 
     def _send_all(self, skip: int, request: bytes) -> None:
         frame, self._told = skip, ("", 0)
@@ -222,6 +217,16 @@ class Desk:
                 write_message(self._out, fields, data)
         except OSError:
             os._exit(0)  # the server has ended
+
+
+def failure(error: Exception) -> dict[str, Any]:
+    """Message that ends a job which could not be computed; the log has the traceback."""
+    if isinstance(error, CancelledError):
+        return {"type": "cancelled"}
+    if isinstance(error, MoedsrError):
+        return {"type": "failed", "error": str(error)}
+    log.error("a job failed", exc_info=error)
+    return {"type": "failed", "error": sentence(error)}
 
 
 def sentence(error: Exception) -> str:

@@ -11,7 +11,7 @@ from ..backends import BACKENDS, backend_named, backend_names
 from ..connection import local_state, remote_state, set_up
 from ..errors import UserError
 from ..local_backend import check_python
-from ..servers import ASKING, RemoteBackend, find_server, forget_server, is_address
+from ..servers import RemoteBackend, find_server, forget_server, is_address
 from ..settings import save_settings
 from .common import one_sentence
 
@@ -41,7 +41,7 @@ def moedsr_models(backend="", quiet=1, *, _self=cmd):
         moedsr_predict, moedsr_backend
     """
     with one_sentence():
-        models = backend_named(str(backend)).client(ASKING).models()
+        models = backend_named(str(backend)).client().models()
         if not is_quiet(quiet):
             for model in models:
                 mark = "*" if model.get("default") else " "

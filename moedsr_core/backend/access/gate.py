@@ -8,6 +8,7 @@ import ipaddress
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from moedsr_core.backend.access.answers import refusal, too_many
+from moedsr_core.backend.access.logs import log_event
 from moedsr_core.backend.access.rates import Buckets
 from moedsr_core.backend.access.revocation import RunningRequests
 from moedsr_core.backend.access.tokens import LOCAL, MAX_TOKEN_LENGTH, Holder, Keys
@@ -87,6 +88,7 @@ class TokenGate:
                 if not request.revoked:
                     raise
                 request.absorb()
+                log_event("request ended", owner=holder.owner, reason="its token is not valid now")
         if request.revoked and not begun:
             await self._refuse(scope, receive, send)
 

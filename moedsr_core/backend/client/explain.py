@@ -203,7 +203,7 @@ def refusal(answer: requests.Response, address: Address) -> BackendError:
         return RefusedError(_no_entry(detail, address), status)
     if status in _NOT_READY and not (status == 500 and detail):
         return UnreachableError(
-            f"{address.url} is not ready (HTTP {status}); wait, or tell its keeper",
+            f"{address.url} is not ready ({detail or f'HTTP {status}'}); wait, or tell its keeper",
             retry_after(answer),
         )
     if not detail:
