@@ -78,7 +78,8 @@ def moedsr_fetch(
 
         "moedsr_fetch" loads a prediction of an earlier session. One that still
         runs goes on appearing, frame by frame. The surface lies on the molecule
-        that it was computed of, if an object of that name is loaded.
+        that it was computed of, if an object of that name is loaded from the
+        same file or session.
 
     USAGE
 
