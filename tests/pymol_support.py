@@ -108,10 +108,11 @@ class FakeBackend:
         drop_after = self.behaviour.get("drop_after")
         center = job["arrays"]["coords"].mean(axis=0)
         first = ball(segments=self.behaviour.get("segments", SEGMENTS))[0]
-        status = job["status"]
+        status, state = job["status"], None
         send(record("progress", stage="waiting", frames_done=0, frames=frames, seconds_left=None))
         if self.behaviour.get("say"):
-            send(self.behaviour["say"].encode())
+            said = self.behaviour["say"]
+            send(said if isinstance(said, bytes) else said.encode())
         for k in range(frames):
             if self._misbehaves(k):
                 return
@@ -119,9 +120,10 @@ class FakeBackend:
                 status["state"] = "cancelled"
                 send(record("end", state="cancelled", error=None, summary={}))
                 return
+            sent, state = frame_record(k, frames, center, self.behaviour, state)
             if k >= start:
                 status |= {"state": "running", "frames_done": max(status["frames_done"], k + 1)}
-                send(frame_record(k, frames, center, self.behaviour))
+                send(sent)
             if k == 0:
                 send(record("attributes", first_attributes(job["arrays"]["coords"], first)))
             if drop_after is not None and k >= start and k - start == drop_after:
@@ -257,9 +259,10 @@ class FakeBackend:
         return Handler
 
 
-def record(kind: str, arrays: dict[str, np.ndarray] | None = None, **fields: Any) -> bytes:
-    """One record of the stream."""
-    data = b""
+def record(
+    kind: str, arrays: dict[str, np.ndarray] | None = None, data: bytes = b"", **fields: Any
+) -> bytes:
+    """One record of the stream, of arrays or of bytes that are packed already."""
     if arrays is not None:
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)  # type: ignore[arg-type]
@@ -267,9 +270,11 @@ def record(kind: str, arrays: dict[str, np.ndarray] | None = None, **fields: Any
     return json.dumps({"type": kind, **fields, "bytes": len(data)}).encode() + b"\n" + data
 
 
-def frame_record(k: int, frames: int, center: np.ndarray, behaviour: dict[str, Any]) -> bytes:
+def frame_record(
+    k: int, frames: int, center: np.ndarray, behaviour: dict[str, Any], state: Any = None
+) -> tuple[bytes, Any]:
     """A ball about the atoms' centre that has grown by ``displacement(k)``; every mesh anew with
-    ``remesh``."""
+    ``remesh``, packed as the protocol's compact frames with ``compact``."""
     rings = RINGS + (k if behaviour.get("remesh") else 0)
     unit, faces = ball(rings, behaviour.get("segments", SEGMENTS))
     grown = displacement(k, frames)
@@ -282,7 +287,12 @@ def frame_record(k: int, frames: int, center: np.ndarray, behaviour: dict[str, A
         arrays["faces"] = faces
     if behaviour.get("bad_faces_at") == k:
         arrays["faces"] = faces + 1000
-    return record("frame", arrays, index=k)
+    if behaviour.get("compact"):
+        from moedsr_core.backend.wire.frames import encode
+
+        data, state = encode({"faces": faces, **arrays}, state)
+        return record("frame", data=data, index=k), state
+    return record("frame", arrays, index=k), None
 
 
 def first_attributes(coords: np.ndarray, unit: np.ndarray) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import requests
 from certificates import Certificate, make_certificate, make_expired
-from pymol_support import FakeBackend
+from pymol_support import FakeBackend, record
 
 from moedsr_core.backend.client import (
     Address,
@@ -78,8 +78,9 @@ def test_a_stream_that_is_cut_anywhere_gives_the_same_records():
     assert len(fake.sent) == 41  # each was cut once and taken up once
 
 
-def test_a_stream_that_is_cut_again_and_again_goes_on_at_the_next_frame():
-    with FakeBackend() as fake:
+@pytest.mark.parametrize("behaviour", [{}, {"compact": True}, {"compact": True, "remesh": True}])
+def test_a_stream_that_is_cut_again_and_again_goes_on_at_the_next_frame(behaviour):
+    with FakeBackend(**behaviour) as fake:
         job = client_of(fake).create(ATOMS, {**OPTIONS, "frames": 40})
         whole = followed(fake, job)
         draw = random.Random(1)
@@ -87,6 +88,29 @@ def test_a_stream_that_is_cut_again_and_again_goes_on_at_the_next_frame():
         fake.requests.clear()
         assert lasting(followed(fake, job)) == lasting(whole)
     assert starts(fake) == sorted(starts(fake)) and len(starts(fake)) == 21
+
+
+def test_compact_frames_are_plain_arrays_to_whoever_follows():
+    vertices, faces = {}, {}
+    for compact in (False, True):
+        with FakeBackend(compact=compact) as fake:
+            records = followed(fake, client_of(fake).create(ATOMS, OPTIONS))
+        frames = [record.arrays for record in records if record.kind == "frame"]
+        vertices[compact] = np.stack([frame["vertices"] for frame in frames])
+        faces[compact] = [frame["faces"] for frame in frames if "faces" in frame]
+        assert {array.dtype.str for array in frames[1].values()} == {"<f4"}
+    assert np.linalg.norm(vertices[True] - vertices[False], axis=2).max() < 0.01
+    assert len(faces[True]) == len(faces[False]) == 1  # sent once, for all frames
+    same = [sorted(sorted(row) for row in faces[kind][0].tolist()) for kind in (False, True)]
+    assert same[0] == same[1]
+
+
+def test_a_damaged_frame_is_one_sentence():
+    damaged = record("frame", {"vertices": np.zeros(7, np.uint8)}, index=0)
+    with FakeBackend(say=damaged) as fake:
+        job = client_of(fake).create(ATOMS, OPTIONS)
+        with pytest.raises(BackendError, match=r"sent a frame that cannot be read; update or"):
+            followed(fake, job)
 
 
 def test_a_silent_stream_is_taken_up_again():

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from moving_protein import helix, pdb_text
 from pymol_support import FakeBackend, ball
 
 from moedsr_core import remote
@@ -50,11 +49,20 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBack
         yield fake
 
 
+def pdb_line(record: str, name: str, residue: str, chain: str, number: int, x: float) -> str:
+    at = f"{x:8.3f}{1.5 * number:8.3f}{0.0:8.3f}  1.00  0.00          {name[0]:>2}"
+    return f"{record:6}{number:5} {name:^4} {residue} {chain}{number:4}    {at}\n"
+
+
 @pytest.fixture
 def pdb(tmp_path: Path) -> Path:
-    water = "HETATM 9999  O   HOH W 900      50.000  50.000  50.000  1.00  0.00           O\n"
-    path = tmp_path / "helix.pdb"
-    path.write_text(water + pdb_text(helix()), encoding="ascii")
+    """Three glycines behind a water."""
+    lines = [pdb_line("HETATM", "O", "HOH", "W", 900, 50.0)]
+    for number in (1, 2, 3):
+        for x, name in enumerate(("N", "CA", "C", "O")):
+            lines.append(pdb_line("ATOM", name, "GLY", "A", number, 1.4 * x))
+    path = tmp_path / "peptide.pdb"
+    path.write_text("".join(lines), encoding="ascii")
     return path
 
 
@@ -80,7 +88,7 @@ def test_a_server_is_sent_the_polymer_and_its_atoms_are_told_as_ours(server, pdb
         structure.coords[made.atom], sent["arrays"]["coords"][trajectory().atom]
     )
     assert "GET /v1/jobs/job0/stream?from=3" in server.requests  # frames come once, as a whole
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["helix.pdb", "made.npz", "token"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["made.npz", "peptide.pdb", "token"]
 
 
 def test_what_a_server_does_not_take_is_refused_before_anything_is_sent(server, pdb, tmp_path):
