@@ -39,9 +39,8 @@ class Progress:
         if state == "done":
             self.say(f"{kept} in {seconds:.1f} s; press play" if frames > 1 else "surface loaded")
         elif state == "cancelled":
-            self.say(
-                f"cancelled; the {kept} that were finished are kept" if frames else "cancelled"
-            )
+            verbs = "was finished is" if frames == 1 else "were finished are"
+            self.say(f"cancelled; the {kept} that {verbs} kept" if frames else "cancelled")
 
     def say(self, text: str) -> None:
         """Write one line, unless quiet."""

@@ -384,6 +384,14 @@ def child_environment(**behaviour: Any) -> dict[str, str]:
     return {"PYTHONPATH": path, "FAKE_BACKEND": json.dumps(behaviour)}
 
 
+def wait_until(condition: Any, seconds: float = 30.0) -> bool:
+    """Whether something becomes true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return bool(condition())
+
+
 def is_alive(pid: int) -> bool:
     """Whether a process runs."""
     done = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)

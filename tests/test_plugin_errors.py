@@ -155,6 +155,7 @@ def test_a_killed_backend_is_reported_and_the_next_prediction_starts_another(cmd
         assert "the backend ended in mid-job (out of memory)" in one_sentence(error)
         assert cmd.count_states("half") == 2
         monkeypatch.setenv("FAKE_BACKEND", "{}")
+        backend.stop()  # the one that was started again would die as well
         call(cmd, "moedsr_predict", "prot", frames=5, name="half")
         assert cmd.count_states("half") == 5
     finally:
@@ -211,9 +212,9 @@ def test_a_taken_name_is_found_out_even_when_taken_in_mid_job(cmd, monkeypatch):
     double = BackendDouble
     original = double.client
 
-    def client_and_intruder(self: Any) -> Any:
+    def client_and_intruder(self: Any, *patience: Any) -> Any:
         cmd.pseudoatom("late")
-        return original(self)
+        return original(self, *patience)
 
     monkeypatch.setattr(double, "client", client_and_intruder)
     with (
