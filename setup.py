@@ -35,7 +35,14 @@ CORE = [
     "jaxtyping>=0.2.31",
 ]
 EXTRAS = {
-    "server": ["fastapi>=0.110", "platformdirs>=4", "starlette>=0.36", "uvicorn>=0.29"],
+    "server": [
+        "fastapi>=0.110",
+        "h11>=0.14",
+        "platformdirs>=4",
+        "prometheus_client>=0.20",
+        "starlette>=0.36",
+        "uvicorn>=0.29",
+    ],
     "train": ["h5py>=3.10", "matplotlib>=3.8", "optuna>=3.6", "tensorboard>=2.14"],
     "simulate": ["openmm>=8.1", "pdbfixer>=1.9"],
     "cluster": ["ray>=2.30"],
@@ -50,6 +57,7 @@ EXTRAS = {
         "pytest-timeout>=2.3",
         "pytest-xdist>=3.5",
         "ruff>=0.9",
+        "trustme>=1.1",
     ],
 }
 

@@ -11,6 +11,10 @@ import sys
 def main() -> int:
     """Load the command line and run it; returns the exit code."""
     try:
+        if sys.argv[1:2] in (["serve"], ["token"]):  # which need no torch
+            from moedsr_core.backend import commands
+
+            return commands.main(sys.argv[1:])
         from moedsr_core import cli
     except KeyboardInterrupt:
         sys.stderr.write("moedsr: stopped; nothing was kept\n")

@@ -25,8 +25,10 @@ from rich.progress import (
 )
 
 import moedsr_core
+from moedsr_core import command_line
+from moedsr_core.backend.commands import Operate
 from moedsr_core.data.ensemble import load_ensemble
-from moedsr_core.errors import CancelledError, InputError, MoedsrError
+from moedsr_core.errors import InputError
 from moedsr_core.evaluation import EvaluateOptions, Evaluation, evaluate
 from moedsr_core.evaluation.source import ensemble_files
 from moedsr_core.files import refuse_unwritable, whole_file, whole_folder
@@ -175,6 +177,7 @@ Command = (
     | Annotated[Surface, tyro.conf.subcommand("surface")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Models, tyro.conf.subcommand("models")]
+    | Operate
 )
 
 
@@ -285,13 +288,4 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv == ["--version"]:
         print(f"moedsr {moedsr_core.__version__}")
         return 0
-    try:
-        command = tyro.cli(Command, prog="moedsr", description=moedsr_core.__doc__, args=argv)
-        command()
-    except MoedsrError as error:
-        print(f"moedsr: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("moedsr: stopped; nothing was kept", file=sys.stderr)
-        return CancelledError.exit_code
-    return 0
+    return command_line.run(Command, argv)

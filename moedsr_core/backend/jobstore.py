@@ -183,6 +183,12 @@ class JobStore:
         """Size of everything kept of finished jobs [bytes]."""
         return int(self._value(f"SELECT COALESCE(SUM(bytes), 0) FROM jobs WHERE {_IS_FINISHED}"))
 
+    def count_states(self) -> dict[str, int]:
+        """Number of jobs in each state."""
+        query = "SELECT state, COUNT(*) FROM jobs WHERE owner != '' GROUP BY state"
+        with self._lock, closing(self._database.execute(query)) as cursor:
+            return dict(cursor.fetchall())
+
     def removable(self) -> list[tuple[str, float, str]]:
         """Id, time kept [s] and owner of finished jobs that no other needs, oldest first."""
         query = (

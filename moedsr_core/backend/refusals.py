@@ -36,6 +36,21 @@ class StartingError(Refusal):
     headers = {"Retry-After": "5"}  # noqa: RUF012
 
 
+class BusyError(Refusal):
+    """The server has enough to do; the same request may succeed later.
+
+    Args:
+        sentence: What is full, and what to do.
+        retry_after: When to try again [s].
+    """
+
+    status = 429
+
+    def __init__(self, sentence: str, retry_after: int) -> None:
+        super().__init__(sentence)
+        self.headers = {"Retry-After": str(retry_after)}
+
+
 class DiskFullError(Refusal, BackendError):
     """The disk with the data folder is full, also after what had expired was removed."""
 

@@ -72,6 +72,8 @@ class JobService:
         model_folders: Whether a job may name a folder with weights on this computer, which is for
             its own user only.
         admit: Called with the owner and the request of a job before it is queued; may raise.
+        on_event: Called with a job that was ``created``, ``started``, has made a ``frame``, waits
+            ``again``, or has ``ended``; must be quick and not raise.
 
     Raises:
         BackendError: If the database cannot be used.
@@ -84,10 +86,11 @@ class JobService:
         keep: Keep | None = None,
         model_folders: bool = False,
         admit: Callable[[str, JobRequest], object] = lambda owner, request: None,
+        on_event: Callable[[str, LiveJob], object] = lambda event, live: None,
     ) -> None:
         self.folder = folder
         self.workers: Workers = NoWorkers()
-        self.admit = admit
+        self.admit, self._on_event = admit, on_event
         self.store = JobStore(folder.database)
         self._model_folders = model_folders
         self._expiry = Expiry(self.store, keep or Keep())
@@ -219,6 +222,14 @@ class JobService:
         with self._changed:
             return sum(live.job.state == "running" for live in self._live.values())
 
+    def count_states(self) -> dict[str, int]:
+        """Number of jobs in each state."""
+        return self.store.count_states()
+
+    def disk_bytes(self) -> int:
+        """Size of all that the jobs keep [bytes]."""
+        return self.store.total_bytes()
+
     # --- what those that compute bring -------------------------------------------------------
 
     def take(
@@ -262,6 +273,8 @@ class JobService:
             return
         size = self._with_room(lambda: live.spool.add(live.job.records, head, data))
         live.note_record(head["type"] == "frame", size)
+        if head["type"] == "frame":
+            self._on_event("frame", live)
         live.notify()
 
     def finish(self, live: LiveJob, state: str, error: str | None = None) -> None:
@@ -288,6 +301,7 @@ class JobService:
             live.wait_again()
             self._save(live)
             self._queue.add(job.id, job.owner, job.position, again=True)
+            self._on_event("again", live)
             self._changed.notify_all()
         live.notify()
 
@@ -395,6 +409,7 @@ class JobService:
                 self._queue.add(job.id, job.owner, job.position)
                 self._changed.notify_all()
             self._position += 1
+            self._on_event("created", live)
             return self._status(live, self._queue.places())
 
     def _answer_from_store(self, live: LiveJob) -> bool:
@@ -435,6 +450,7 @@ class JobService:
                 return False
             live.begin()
             self._save(live)
+            self._on_event("started", live)
         live.notify()
         return True
 
@@ -443,6 +459,7 @@ class JobService:
             return
         waited = self._queue.remove(live.job.id)
         live.end(state, error)
+        self._on_event("ended", live)
         live.on_cancel()
         self._save(live)
         if waited:

@@ -1,0 +1,1 @@
+"""Who may use a server, and how much: what stands in front of the routes."""
