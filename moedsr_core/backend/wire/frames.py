@@ -337,7 +337,7 @@ def _from_octahedron(square: np.ndarray) -> np.ndarray:
 def _origin(origin: np.ndarray) -> np.ndarray:
     if origin.shape != (3,):
         raise Damaged(f"one with an origin of shape {origin.shape}")
-    return _in_range(origin)
+    return origin
 
 
 def _in_range(steps: np.ndarray) -> np.ndarray:
