@@ -39,6 +39,7 @@ EXTRAS = {
     "server": [
         "fastapi>=0.110",
         "h11>=0.14",
+        "platformdirs>=4",
         "prometheus_client>=0.20",
         "starlette>=0.36",
         "uvicorn>=0.29",

@@ -18,6 +18,10 @@ def main() -> int:
             from moedsr_core.backend import commands
 
             return commands.main(sys.argv[1:])
+        if sys.argv[1:2] in (["jobs"], ["fetch"], ["cancel"]):  # nor do these
+            from moedsr_core import remote
+
+            return remote.main(sys.argv[1:])
         from moedsr_core import cli
     except KeyboardInterrupt:
         sys.stderr.write("moedsr: stopped; nothing was kept\n")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from math import isnan
 from pathlib import Path
@@ -15,33 +13,22 @@ from typing import Annotated, Literal
 import rich.console
 import rich.table
 import tyro
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 import moedsr_core
-from moedsr_core import command_line
+from moedsr_core import command_line, remote
 from moedsr_core.backend.commands import Operate
 from moedsr_core.data.ensemble import load_ensemble
-from moedsr_core.errors import InputError
 from moedsr_core.evaluation import EvaluateOptions, Evaluation, evaluate
 from moedsr_core.evaluation.source import ensemble_files
 from moedsr_core.files import refuse_unwritable, whole_file, whole_folder
 from moedsr_core.mesh_io import mesh_format, write_mesh
 from moedsr_core.models.registry import ModelInfo, available_models, load_model
 from moedsr_core.predict import PredictOptions, choose_device, predict, surface_mesh
+from moedsr_core.prediction_files import progress, refuse_foreign, said_of, write_prediction
+from moedsr_core.remote import Remote, predict_remotely
 from moedsr_core.report import csv_text
 from moedsr_core.structure import polymer_heavy_atoms
 from moedsr_core.structure_io import read_structure
-from moedsr_core.wording import counted
-
-_PLAIN_LINE_S = 5.0
-"""Least time between two lines of progress where there is no terminal [s]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +47,12 @@ class Predict(PredictOptions):
     """Kind of the files in frames/."""
     overwrite: bool = False
     """Write into a folder that holds other things; files of the same names are replaced."""
+    backend: str = ""
+    """Address of a server, https://host:port, that computes it in the place of this computer."""
+    token_file: Path | None = None
+    """File whose first line is the server's token; MOEDSR_TOKEN_FILE by default."""
+    ca_file: Path | None = None
+    """Certificate to trust where the system does not know the server's."""
 
     def __post_init__(self) -> None:
         """Leave values alone while flags are read, so that unknown flags are refused first."""
@@ -67,19 +60,19 @@ class Predict(PredictOptions):
     def __call__(self) -> None:
         """Predict and write."""
         options = PredictOptions(**{f.name: getattr(self, f.name) for f in fields(PredictOptions)})
-        _refuse_foreign(self.out, self.overwrite)
+        refuse_foreign(self.out, self.overwrite)
         structure = read_structure(self.file, topology=self.topology, frame=self.input_frame)
-        with whole_folder(self.out) as folder, _progress(options.frames) as tell:
-            trajectory = predict(structure, options, on_progress=tell)
+        with whole_folder(self.out) as folder, progress(options.frames) as tell:
+            if self.backend:
+                server = Remote(
+                    backend=self.backend, token_file=self.token_file, ca_file=self.ca_file
+                )
+                trajectory = predict_remotely(structure, options, server, folder, tell)
+            else:
+                trajectory = predict(structure, options, on_progress=tell)
             tell("writing files", options.frames)
-            trajectory.save(folder / "trajectory.npz")
-            trajectory.save_sequence(folder / "frames", self.format)
-            summary = trajectory.metadata | {"input": str(self.file)}
-            (folder / "summary.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
-        print(
-            f"{counted(summary['frames'], 'frame')}, {summary['vertices']} vertices, "
-            f"{summary['seconds']:.0f} s, in {self.out}"
-        )
+            summary = write_prediction(trajectory, folder, self.format, {"input": str(self.file)})
+        print(said_of(summary, self.out))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +159,7 @@ class Evaluate(EvaluateOptions):
         files = ensemble_files(self.ensemble, self.topology, self.trajectory, self.replicate)
         loaded = load_model(self.model, choose_device(options.device))
         ensemble = load_ensemble(*files, spacing_ps=self.spacing_ps)
-        with _progress() as tell:
+        with progress() as tell:
             result = evaluate(ensemble, loaded, options, tell)
         if self.per_frame is not None:
             with whole_file(self.per_frame) as file:
@@ -181,6 +174,7 @@ Command = (
     | Annotated[Surface, tyro.conf.subcommand("surface")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Models, tyro.conf.subcommand("models")]
+    | remote.Command
     | Operate
 )
 
@@ -216,72 +210,6 @@ def _describe(info: ModelInfo) -> dict[str, object]:
         "size_mb": info.size_mb,
         "span_ps": info.time.span_ps,
     }
-
-
-def _refuse_foreign(out: Path, overwrite: bool) -> None:
-    """Refuse a folder that holds anything but an earlier prediction."""
-    if overwrite or not out.is_dir() or not any(out.iterdir()):
-        return
-    try:
-        ours = json.loads((out / "summary.json").read_text(encoding="utf-8"))["program"] == "moedsr"
-    except (OSError, ValueError, KeyError, TypeError):
-        ours = False
-    if not ours:
-        raise InputError(
-            f"the folder {out} holds something else than a prediction; choose another or add "
-            "--overwrite"
-        )
-
-
-@contextmanager
-def _progress(frames: int = 0) -> Iterator[Callable[..., None]]:
-    """A progress bar on a terminal, else a line now and then; both on standard error.
-
-    What it yields is told the stage, the frames done and, where ``frames`` is not known
-    beforehand, how many there are.
-    """
-    console = rich.console.Console(stderr=True)
-    if not console.is_terminal:
-        yield _PlainProgress(frames)
-        return
-    columns = (
-        TextColumn("{task.description:<24}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("starting", total=frames)
-        yield lambda stage, done, total=frames: bar.update(
-            task, description=stage, completed=done, total=total
-        )
-
-
-class _PlainProgress:
-    """Lines of progress on standard error: each stage, then one every few seconds."""
-
-    def __init__(self, frames: int) -> None:
-        self._frames, self._stage = frames, ""
-        self._last = self._first = 0.0
-
-    def __call__(self, stage: str, done: int, total: int = 0) -> None:
-        now = time.monotonic()
-        self._frames = total or self._frames
-        if done <= 1:
-            self._first = now
-        soon = now - self._last < _PLAIN_LINE_S
-        if stage == self._stage and done < self._frames and soon:
-            return
-        self._stage, self._last = stage, now
-        frames = counted(self._frames, "frame")
-        print(f"{stage}: {done} of {frames}{self._left(now, done)}", file=sys.stderr)
-
-    def _left(self, now: float, done: int) -> str:
-        if not 1 < done < self._frames:
-            return ""
-        return f", {(now - self._first) / (done - 1) * (self._frames - done):.0f} s left"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from moedsr_core.device_memory import FittingBatches
 from moedsr_core.errors import InputError
 from moedsr_core.models.base import Prepared, ProteinCode, ProteinInput, SurfaceModel
 from moedsr_core.models.latent import fit_latent
@@ -21,6 +22,9 @@ _EVALUATED_AT_ONCE = 65_536
 
 class ModelField:
     """Signed distance [Å] in the canonical pose, as :mod:`moedsr_core.levelset` asks for it.
+
+    Points go through the network in batches that fit into the device's memory. Their size changes
+    nothing on a CPU: with the shipped weights, batches of 64 to 16,384 gave the same bits.
 
     Args:
         model: In evaluation mode.
@@ -43,16 +47,15 @@ class ModelField:
         self._model, self._code, self._times = model, code, times
         self._like = code.protein.points
         self._path = None if path is None else path.to(self._like)
-        self._pause = pause
+        device = self._like.device
+        self._preparing = FittingBatches(device, _PREPARED_AT_ONCE, pause)
+        self._evaluating = FittingBatches(device, _EVALUATED_AT_ONCE, pause)
 
     @torch.no_grad()
     def prepare(self, points: Float[np.ndarray, "n 3"]) -> Prepared:
         """Time-independent part at points [Å]."""
         x = torch.as_tensor(points / self._code.protein.scale).to(self._like)
-        parts = []
-        for batch in x.split(_PREPARED_AT_ONCE):
-            self._pause()
-            parts.append(self._model.prepare(self._code, batch))
+        parts = self._preparing.run(lambda rows: self._model.prepare(self._code, x[rows]), len(x))
         if self._model.separable:
             self.evaluations += len(x)
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
@@ -62,11 +65,9 @@ class ModelField:
         """Signed distance [Å] at prepared points and time t, float32."""
         time = torch.tensor(t).to(self._like)
         n = len(next(iter(rows.values())))
-        parts = []
-        for start in range(0, n, _EVALUATED_AT_ONCE):
-            self._pause()
-            batch = {name: v[start : start + _EVALUATED_AT_ONCE] for name, v in rows.items()}
-            parts.append(self._at(batch, time))
+        parts = self._evaluating.run(
+            lambda batch: self._at({name: v[batch] for name, v in rows.items()}, time), n
+        )
         if not self._model.separable:
             self.evaluations += n
         return (torch.cat(parts) * self._code.protein.scale).float().cpu().numpy()

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 
 import moedsr_core
+from moedsr_core.device_memory import memory_errors
 from moedsr_core.devices import choose_device
 from moedsr_core.errors import CancelledError, InputError
 from moedsr_core.frame import CanonicalFrame
@@ -94,8 +95,14 @@ class Prediction:
         Raises:
             InputError: If the model cannot be read or makes no surface in the box.
             CancelledError: As soon as ``should_stop`` says so.
+            MoedsrError: If the device's memory does not hold it, however small the batches.
         """
+        with memory_errors(self.device):
+            yield from self._frames(on_progress, should_stop)
 
+    def _frames(
+        self, on_progress: Progress | None, should_stop: Callable[[], bool] | None
+    ) -> Iterator[Frame]:
         def pause() -> None:
             if should_stop is not None and should_stop():
                 raise CancelledError("the prediction was stopped on request")

@@ -25,6 +25,7 @@ MENU = (
     ("Surface of (sele)", "moedsr_surface sele"),
     ("-", ""),
     ("Cancel predictions", "moedsr_cancel all"),
+    ("Jobs", "moedsr_jobs"),
     ("Models", "moedsr_models"),
     ("Backend status", "moedsr_backend status"),
 )

@@ -70,3 +70,13 @@ def is_quiet(value: object) -> bool:
         UserError: If it is something else.
     """
     return bool(whole_number("quiet", value, -1, 1))
+
+
+def wait_or_not(value: object) -> bool | None:
+    """A command's ``wait``: 0, 1, or -1 (None) for what is usual.
+
+    Raises:
+        UserError: If it is something else.
+    """
+    number = whole_number("wait", value, -1, 1)
+    return None if number < 0 else bool(number)

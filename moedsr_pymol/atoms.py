@@ -16,32 +16,42 @@ _FIELDS = "(x, y, z, elem, name, resn, resi, chain, segi, alt, q)"
 
 
 @dataclass(frozen=True)
-class Atoms:
-    """Polymer atoms of one state of one object.
+class Molecule:
+    """What a surface must know of the molecule that it lies on.
 
     Attributes:
-        object_name: The object they belong to.
-        state: Its state, from 1.
-        coords: Positions as stored, before the object's matrix [Å], (atoms, 3).
-        elements: Element symbols in capitals.
-        atom_names: Atom names.
-        residue_names: Residue name of every atom.
-        residue_ids: Residue number and insertion code of every atom.
-        chain_ids: Chain of every atom; segment where there is no chain.
-        residue_index: Residue of every atom, from 0.
+        object_name: Its object in PyMOL; empty where that is not known.
+        state: The state of it that was sent, from 1.
+        chain_ids: Chain of every atom that was sent; segment where there is no chain. Empty where
+            that is not known.
         history: Matrix that had been applied to the coordinates, (4, 4).
     """
 
     object_name: str
     state: int
+    chain_ids: np.ndarray
+    history: np.ndarray
+
+
+@dataclass(frozen=True)
+class Atoms(Molecule):
+    """Polymer atoms of one state of one object.
+
+    Attributes:
+        coords: Positions as stored, before the object's matrix [Å], (atoms, 3).
+        elements: Element symbols in capitals.
+        atom_names: Atom names.
+        residue_names: Residue name of every atom.
+        residue_ids: Residue number and insertion code of every atom.
+        residue_index: Residue of every atom, from 0.
+    """
+
     coords: np.ndarray
     elements: np.ndarray
     atom_names: np.ndarray
     residue_names: np.ndarray
     residue_ids: np.ndarray
-    chain_ids: np.ndarray
     residue_index: np.ndarray
-    history: np.ndarray
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What the backend is sent."""
@@ -172,22 +182,22 @@ def _atoms(rows: list[tuple], name: str, state: int, _self: Any) -> Atoms:
     )
 
 
-def placement(atoms: Atoms, _self: Any) -> np.ndarray:
-    """Matrix that carries ``atoms.coords`` to where PyMOL draws them now, (4, 4).
+def placement(molecule: Molecule, _self: Any) -> np.ndarray:
+    """Matrix that carries coordinates as they were sent to where PyMOL draws them now, (4, 4).
 
     An object is drawn at ``T · x``, with T its TTT matrix and x its stored coordinates, unless
     ``matrix_mode`` is 1 or 2: then at ``T · S · x`` with S its state's matrix. In mode 0, S is
     the history of what has been applied to x already (``align``, ``transform_object``), so a
     change of S since the atoms were read is a move to follow.
     """
-    name = atoms.object_name
+    name = molecule.object_name
     if name not in _self.get_names("objects"):
         return np.eye(4)
     matrix = _ttt_matrix(_self.get_object_ttt(name))
-    state = _state_matrix(name, min(atoms.state, max(_self.count_states(name), 1)), _self)
+    state = _state_matrix(name, min(molecule.state, max(_self.count_states(name), 1)), _self)
     if _matrix_mode(name, _self) > 0:
         return matrix @ state
-    return matrix @ state @ np.linalg.inv(atoms.history)
+    return matrix @ state @ np.linalg.inv(molecule.history)
 
 
 def place(name: str, matrix: np.ndarray, _self: Any) -> None:

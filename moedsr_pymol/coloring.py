@@ -138,7 +138,7 @@ def _fluctuation_colors(how: Coloring, surface: Surface, k: int, _self: Any) -> 
 def _chain_colors(how: Coloring, surface: Surface, k: int, _self: Any) -> np.ndarray | None:
     """The colours that PyMOL's own "by chain" gives, of the nearest atom's chain."""
     atom = surface.at_vertices("atom", k)
-    if atom is None:
+    if atom is None or not len(surface.atoms.chain_ids):
         return None
     from pymol.util import _color_cycle
 

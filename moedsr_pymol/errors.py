@@ -1,17 +1,5 @@
-"""What can go wrong, each as one sentence for the user."""
+"""What can go wrong, each as one sentence for the user; the client's own errors are the same."""
 
+from .remote import BackendError, RefusedError, StoppedError, UnreachableError, UserError
 
-class UserError(Exception):
-    """A command cannot do what it was asked; shown as it is."""
-
-
-class BackendError(UserError):
-    """The process or server that computes cannot be reached, refused, or failed."""
-
-
-class RefusedError(BackendError):
-    """The backend answered, and said no."""
-
-
-class SilentStreamError(BackendError):
-    """A stream of results broke off or said nothing for too long; it may be taken up again."""
+__all__ = ["BackendError", "RefusedError", "StoppedError", "UnreachableError", "UserError"]

@@ -1,154 +1,23 @@
-"""A prediction under way: a thread receives frames, PyMOL's own thread shows them.
+"""A prediction under way: a thread receives frames (receiver.py), PyMOL's own shows them.
 
-The thread speaks HTTP and numpy only. Whatever touches PyMOL happens in :meth:`Job.step`, which
-does one small thing at a time: a timer of the window calls it, or a loop where there is none.
+Whatever touches PyMOL happens in :meth:`Job.step`, which does one small thing at a time: a timer
+of the window calls it, or a loop where there is none.
 """
 
 from __future__ import annotations
 
 import queue
-import threading
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from .arguments import counted
-from .backend import LocalBackend
-from .client import BackendClient, Record
-from .errors import BackendError, SilentStreamError, UserError
+from .errors import BackendError, UserError
 from .progress import Progress
+from .receiver import Receiver
 from .repaint import Repaint
 from .surface import Frame, Surface
 
-RETRIES = 3
-"""How often a broken stream is taken up again without a new frame."""
-RETRY_S = 0.5
 WAIT_S = 0.1
-
-
-class Receiver:
-    """The thread that starts one job and follows its stream.
-
-    Args:
-        backend: Where it is computed; started if need be.
-        arrays: The atoms.
-        options: The job's options.
-    """
-
-    def __init__(
-        self, backend: LocalBackend, arrays: dict[str, np.ndarray], options: dict[str, Any]
-    ) -> None:
-        self.events: queue.Queue[tuple[str, Any]] = queue.Queue()
-        self._backend, self._arrays, self._options = backend, arrays, options
-        self._client: BackendClient | None = None
-        self._job_id = ""
-        self._last: Frame | None = None
-        self._received = 0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="moedsr-stream", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Cancel and forget the job, without waiting for the backend to agree."""
-        self._stop.set()
-        threading.Thread(target=self._dismiss, name="moedsr-cancel", daemon=True).start()
-
-    def _dismiss(self) -> None:
-        if self._client is None or not self._job_id:
-            return  # not started yet: the thread sees the flag and comes back here
-        client = self._client.again()
-        try:
-            client.cancel(self._job_id)
-            client.delete(self._job_id)
-        except BackendError:
-            pass  # a backend that is gone computes no more
-        finally:
-            client.close()
-
-    def _run(self) -> None:
-        try:
-            self._begin()
-            self._follow()
-        except UserError as error:
-            self.events.put(("failed", error))
-        except Exception as error:  # a thread's traceback would reach nobody
-            text = f"what the backend sent could not be understood ({error}); restart it"
-            self.events.put(("failed", BackendError(text)))
-        finally:
-            if self._client is not None:
-                self._client.close()
-
-    def _begin(self) -> None:
-        if not self._backend.running:
-            self.events.put(("progress", {"stage": "starting the backend"}))
-        self._client = self._backend.client()
-        self._job_id = self._client.create(self._arrays, self._options)
-        if self._stop.is_set():
-            self._dismiss()
-
-    def _follow(self) -> None:
-        tries = 0
-        while not self._stop.is_set():
-            before = self._received
-            try:
-                if self._read_stream():
-                    return
-            except SilentStreamError as error:
-                tries = 1 if self._received > before else tries + 1
-                self._check_alive()
-                if tries > RETRIES:
-                    raise BackendError(f"{error}, {RETRIES} times") from error
-                self._stop.wait(RETRY_S)
-
-    def _check_alive(self) -> None:
-        if not self._backend.running:
-            words = self._backend.last_words()
-            raise BackendError(
-                "the backend ended in mid-job"
-                + (f" ({words})" if words else "")
-                + "; run the command again, which starts another"
-            )
-
-    def _read_stream(self) -> bool:
-        """Pass on records until the end; whether there was one."""
-        assert self._client is not None
-        for record in self._client.stream(self._job_id, self._received):
-            if self._stop.is_set():
-                return True
-            if record.kind == "end":
-                self._delete()
-                self.events.put(("end", record.fields))
-                return True
-            self._pass_on(record)
-        raise SilentStreamError("the backend's answer broke off")
-
-    def _pass_on(self, record: Record) -> None:
-        if record.kind == "progress":
-            self.events.put(("progress", record.fields))
-        elif record.kind == "attributes":
-            self.events.put(("attributes", record.arrays))
-        elif record.kind == "frame" and record.fields.get("index") == self._received:
-            self._last = Frame.read(record.arrays, self._last)
-            self._received += 1
-            self.events.put(("frame", self._last))
-        elif record.kind != "frame" or not _is_earlier(record, self._received):
-            raise BackendError("the backend sent frames out of order; restart it")
-
-    def _delete(self) -> None:
-        assert self._client is not None
-        try:
-            self._client.delete(self._job_id)
-        except BackendError:
-            pass  # the result is here; what the backend keeps of it does not matter
-
-
-def _is_earlier(record: Record, received: int) -> bool:
-    index = record.fields.get("index")
-    return isinstance(index, int) and 0 <= index < received
 
 
 class Job:
@@ -170,7 +39,19 @@ class Job:
         self.state = "running"
         self.error: UserError | None = None
         self._ended = False
+        present = surface.atoms.object_name in _self.get_names("objects")
+        self._molecule = surface.atoms.object_name if present else ""
         self._repaint: Repaint | None = None
+
+    @property
+    def id(self) -> str:
+        """Its id at the backend; empty until it has one."""
+        return self._receiver.job_id
+
+    @property
+    def backend(self) -> str:
+        """Name of the backend that computes it."""
+        return self._receiver.backend.name
 
     @property
     def over(self) -> bool:
@@ -178,7 +59,10 @@ class Job:
         return self._ended
 
     def start(self) -> None:
-        """Begin to receive frames."""
+        """Begin to receive frames, in the place of a job that fills the same object."""
+        earlier = self._workspace.jobs.get(self.surface.name)
+        if earlier is not None:
+            earlier.cancel()
         self._workspace.jobs[self.surface.name] = self
         self._receiver.start()
 
@@ -232,13 +116,18 @@ class Job:
     def _check_objects(self) -> None:
         """Stop when the user has deleted what the job is for."""
         shown = bool(self.surface.frames)
-        name = self.surface.name if shown else self.surface.atoms.object_name
-        if name not in self._cmd.get_names("objects"):
+        name = self.surface.name if shown else self._molecule
+        if name and name not in self._cmd.get_names("objects"):
             self.cancel()
             self.progress.say(f"'{name}' was deleted, so the prediction was cancelled")
             self.surface.frames.clear()
 
+    def _on_job(self, job: str) -> None:
+        if self.backend != "local":
+            self.progress.say(f"job {job} at {self.backend}")
+
     def _on_progress(self, fields: dict[str, Any]) -> None:
+        self.surface.planned = max(self.surface.planned, fields.get("frames") or 1)
         self.progress.update(fields)
 
     def _on_frame(self, frame: Frame) -> None:
@@ -261,7 +150,7 @@ class Job:
             self.state, self.error = "failed", BackendError("the backend sent no surface")
 
     def _on_failed(self, error: UserError) -> None:
-        self.cancel(error)
+        self.state, self.error = "failed", error  # the job may go on, and be fetched later
 
     def _finish(self) -> None:
         """Draw anew what the last frames have made out of date, one frame a step."""
@@ -292,6 +181,7 @@ class Job:
 
 
 _EVENTS: dict[str, Callable[[Job, Any], None]] = {
+    "job": Job._on_job,
     "progress": Job._on_progress,
     "frame": Job._on_frame,
     "attributes": Job._on_attributes,

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .arguments import choice
 from .atoms import polymer_atoms
-from .backend import LOCAL, LocalBackend
+from .backends import backend_named
 from .coloring import Coloring
-from .jobs import Job, Receiver
-from .manifest import load_manifest
+from .errors import UserError
+from .jobs import Job
+from .labels import Label, keep_label
 from .progress import Progress
+from .receiver import Begin, Receiver
+from .remote import BackendClient
 from .surface import Surface
 from .window import in_window, run_between_events
 from .workspace import Workspace
-
-BACKENDS: dict[str, LocalBackend] = {"local": LOCAL}
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,6 @@ class Order:
     quiet: bool
 
 
-def backend_named(name: str) -> LocalBackend:
-    """A backend; the manifest's default for no name.
-
-    Raises:
-        UserError: If there is none of that name.
-    """
-    return BACKENDS[choice("backend", name or load_manifest()["default_backend"], tuple(BACKENDS))]
-
-
 def carry_out(order: Order, _self: Any) -> str:
     """Start a job, and wait for it where there is no window to return to.
 
@@ -67,14 +58,40 @@ def carry_out(order: Order, _self: Any) -> str:
     backend = backend_named(order.backend)
     atoms = polymer_atoms(order.selection, order.state, _self)
     name = workspace.free_name(order.name, atoms.object_name, _self)
-    if name in workspace.jobs:
-        workspace.jobs[name].cancel()
-    surface = Surface(name, atoms, order.coloring, planned=order.options.get("frames", 1))
-    receiver = Receiver(backend, atoms.arrays(), order.options)
-    job = Job(surface, receiver, workspace, Progress(name, order.quiet), _self)
+    frames = order.options.get("frames", 1)
+    label = Label.of(
+        atoms, backend=backend.name, selection=order.selection, surface=name, frames=frames
+    )
+    surface = Surface(name, atoms, order.coloring, planned=frames)
+    receiver = Receiver(backend, _new_job(atoms.arrays(), order.options, label))
+    run(Job(surface, receiver, workspace, Progress(name, order.quiet), _self), order.wait)
+    return name
+
+
+def run(job: Job, wait: bool | None) -> None:
+    """Start a job that replaces what runs under its name, and wait for it.
+
+    Args:
+        job: The job.
+        wait: Whether to wait; None waits only where no window would show the frames.
+
+    Raises:
+        UserError: If it was waited for and failed.
+    """
     job.start()
-    if order.wait or not in_window():
+    if wait or not in_window():
         job.wait()
     else:
         run_between_events(job)
-    return name
+
+
+def _new_job(arrays: dict[str, Any], options: dict[str, Any], label: Label) -> Begin:
+    def begin(client: BackendClient) -> str:
+        job = client.create(arrays, options)
+        try:
+            keep_label(job, label)
+        except UserError:
+            pass  # a full disk: the job can be fetched all the same, by its id
+        return job
+
+    return begin

@@ -53,7 +53,7 @@ class Progress:
 
 def _sentence(stage: str, fields: dict[str, Any]) -> str:
     done, frames, left = (fields.get(key) for key in ("frames_done", "frames", "seconds_left"))
-    text = stage
+    text = f"{stage} ({fields['reason']})" if fields.get("reason") else stage
     if isinstance(frames, int) and isinstance(done, int) and done:
         text += f", frame {done} of {frames}"
     if isinstance(left, (int, float)):

@@ -14,8 +14,9 @@ from typing import Any
 
 from .errors import UserError
 
-DEFAULTS = {"python": ""}
-"""Every setting and its default; ``python`` is the interpreter that holds moedsr_core."""
+DEFAULTS: dict[str, Any] = {"python": "", "backend": "", "servers": []}
+"""Every setting and its default: the interpreter that holds moedsr_core, the backend that is used
+(empty for the manifest's), and the servers that are known."""
 
 
 def config_dir() -> Path:
@@ -36,23 +37,38 @@ def load_settings() -> dict[str, Any]:
     except (OSError, ValueError):
         stored = {}
     stored = stored if isinstance(stored, dict) else {}
-    return {key: stored.get(key, default) for key, default in DEFAULTS.items()}
+    return {
+        key: stored[key] if isinstance(stored.get(key), type(default)) else default
+        for key, default in DEFAULTS.items()
+    }
 
 
-def save_setting(key: str, value: Any) -> None:
-    """Keep one setting, replacing the file in one step.
+def save_settings(**changes: Any) -> None:
+    """Keep some settings, replacing the file in one step.
 
     Raises:
         UserError: If the folder cannot be written.
     """
-    if key not in DEFAULTS:
-        raise KeyError(key)
+    unknown = set(changes) - set(DEFAULTS)
+    if unknown:
+        raise KeyError(*unknown)
+    write_config("settings.json", {**load_settings(), **changes})
+
+
+def write_config(name: str, content: Any) -> None:
+    """Write one JSON file of the configuration folder, whole or not at all.
+
+    Raises:
+        UserError: If the folder cannot be written.
+    """
     folder = config_dir()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix="settings-", suffix=".tmp")
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f"{name}-", suffix=".tmp")
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump({**load_settings(), key: value}, file, indent=2)
-        os.replace(temporary, folder / "settings.json")
+            json.dump(content, file, indent=1)
+        os.replace(temporary, folder / name)
     except OSError as error:
-        raise UserError(f"the settings cannot be written to {folder}: {error.strerror}") from error
+        raise UserError(
+            f"'{name}' cannot be written to {folder}: {error.strerror or error}"
+        ) from error

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .atoms import Atoms, place, placement
+from .atoms import Molecule, place, placement
 from .cgo import Layout, load_state
 from .coloring import Coloring
 from .errors import BackendError
@@ -72,7 +72,7 @@ class Surface:
     """
 
     name: str
-    atoms: Atoms
+    atoms: Molecule
     coloring: Coloring
     planned: int = 1
     frames: list[Frame] = field(default_factory=list)
@@ -92,9 +92,8 @@ class Surface:
             raise BackendError(
                 "the backend sent values of other points than the mesh's; restart it"
             )
-        if "atom" in arrays and not 0 <= arrays["atom"].min() <= arrays["atom"].max() < len(
-            self.atoms.coords
-        ):
+        sent = len(self.atoms.chain_ids) or np.inf
+        if "atom" in arrays and not 0 <= arrays["atom"].min() <= arrays["atom"].max() < sent:
             raise BackendError("the backend named atoms that it was not sent; restart it")
         self.attributes.update(arrays)
 

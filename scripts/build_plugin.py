@@ -19,6 +19,8 @@ sys.path.insert(0, str(ROOT / "moedsr_pymol"))  # the package itself needs a run
 
 from manifest import FILE_NAME, metadata_header  # noqa: E402
 
+BACKEND = ROOT / "moedsr_core" / "backend"
+
 TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 """Of every member, so that the same sources give the same archive."""
 
@@ -44,15 +46,28 @@ def build(folder: Path) -> Path:
 
 
 def package_files(manifest: dict) -> dict[str, str]:
-    """Text of every file of the package, its metadata lines and the manifest included."""
-    package = ROOT / manifest["package"]
-    files = {
-        path.relative_to(package).as_posix(): path.read_text(encoding="utf-8")
-        for path in sorted(package.rglob("*.py"))
-    }
+    """Text of every file of the package, its metadata lines and the manifest included.
+
+    The core's client takes the place of the module that finds it in a checkout; the reader of
+    compact frames lies beside it as it does in the core.
+    """
+    files = sources(ROOT / manifest["package"])
+    del files["remote.py"]
+    files |= {f"remote/{name}": text for name, text in sources(BACKEND / "client").items()}
+    files["wire/__init__.py"] = ""
+    for name in ("frame_archive.py", "frames.py"):
+        files[f"wire/{name}"] = (BACKEND / "wire" / name).read_text(encoding="utf-8")
     files["__init__.py"] = with_header(files["__init__.py"], manifest)
     files[FILE_NAME] = (ROOT / FILE_NAME).read_text(encoding="utf-8")
     return files
+
+
+def sources(folder: Path) -> dict[str, str]:
+    """Text of every module in a folder and below, by its path there."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8")
+        for path in sorted(folder.rglob("*.py"))
+    }
 
 
 def with_header(source: str, manifest: dict) -> str:

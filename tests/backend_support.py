@@ -36,7 +36,8 @@ from moedsr_core.predict_options import PredictOptions
 TOKEN = "a-token-for-these-tests"
 SEEDS = itertools.count(1)
 MODULE = [sys.executable, "-m", "moedsr_core.backend.server"]
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
+"""What a test waits for at most: minutes of a busy machine's work take seconds alone [s]."""
 
 
 class FakeScience:

@@ -12,6 +12,13 @@ pytest.register_assert_rewrite("backend_support")
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the plugin out of the settings and jobs of whoever runs the tests."""
+    for name in ("MOEDSR_CONFIG_DIR", "MOEDSR_JOBS_DIR"):
+        os.environ[name] = str(tmp_path_factory.mktemp(name.lower()))
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """Folder of molecular-dynamics data beside the checkout; skips where it is absent."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -56,14 +57,24 @@ def displacement(k: int, frames: int) -> float:
 class FakeBackend:
     """Answers as the protocol says, unless its behaviour says otherwise."""
 
-    def __init__(self, **behaviour: Any) -> None:
+    def __init__(self, *, port: int = 0, certificate: Any = None, **behaviour: Any) -> None:
         self.behaviour = behaviour
         self.token = behaviour.get("token", "t" * 32)
-        self.jobs: dict[str, dict[str, Any]] = {}
+        self.jobs: dict[str, dict[str, Any]] = behaviour.get("jobs", {})
         self.requests: list[str] = []
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.headers: list[Any] = []
+        self.closing = threading.Event()
+        self.sent: list[int] = []
+        """Bytes of each stream."""
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
         self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        self.port = self.server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        if certificate is not None:
+            self.url = f"https://127.0.0.1:{self.port}"
+            self.server.socket = certificate.context().wrap_socket(
+                self.server.socket, server_side=True, do_handshake_on_connect=False
+            )
 
     def __enter__(self) -> FakeBackend:
         self._thread = threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True)
@@ -71,6 +82,7 @@ class FakeBackend:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.closing.set()
         self.server.shutdown()
         self.server.server_close()
         self._thread.join()
@@ -85,34 +97,45 @@ class FakeBackend:
         options = json.loads(str(arrays.pop("options")))
         job_id = f"job{len(self.jobs)}"
         self.jobs[job_id] = {"arrays": arrays, "options": options, "cancelled": False}
-        return {"id": job_id, "state": "queued"}
+        self.jobs[job_id]["status"] = {
+            "id": job_id, "state": "queued", "kind": options["kind"], "frames_done": 0,
+            "frames": options.get("frames", 1), "age_s": 1.0, "seconds": 0.0, "error": None,
+        }  # fmt: skip
+        return self.jobs[job_id]["status"]
 
     def stream(self, job: dict[str, Any], start: int, send: Callable[[bytes], None]) -> None:
         frames = job["options"].get("frames", 1)
         drop_after = self.behaviour.get("drop_after")
         center = job["arrays"]["coords"].mean(axis=0)
         first = ball(segments=self.behaviour.get("segments", SEGMENTS))[0]
+        status, state = job["status"], None
         send(record("progress", stage="waiting", frames_done=0, frames=frames, seconds_left=None))
         if self.behaviour.get("say"):
-            send(self.behaviour["say"].encode())
+            said = self.behaviour["say"]
+            send(said if isinstance(said, bytes) else said.encode())
         for k in range(frames):
             if self._misbehaves(k):
                 return
             if job["cancelled"]:
+                status["state"] = "cancelled"
                 send(record("end", state="cancelled", error=None, summary={}))
                 return
+            sent, state = frame_record(k, frames, center, self.behaviour, state)
             if k >= start:
-                send(frame_record(k, frames, center, self.behaviour))
-                if k == 0:
-                    send(record("attributes", first_attributes(job["arrays"]["coords"], first)))
+                status |= {"state": "running", "frames_done": max(status["frames_done"], k + 1)}
+                send(sent)
+            if k == 0:
+                send(record("attributes", first_attributes(job["arrays"]["coords"], first)))
             if drop_after is not None and k >= start and k - start == drop_after:
                 return
             time.sleep(self.behaviour.get("pause", 0.0))
         if self.behaviour.get("fails"):
+            status |= {"state": "failed", "error": self.behaviour["fails"]}
             end = {"state": "failed", "error": self.behaviour["fails"], "summary": {}}
             send(record("end", **end))
             return
         send(record("attributes", last_attributes(first)))
+        status["state"] = "done"
         send(record("end", state="done", error=None, summary={"model": "fake"}))
 
     def _misbehaves(self, k: int) -> bool:
@@ -121,7 +144,10 @@ class FakeBackend:
             sys.stderr.flush()
             os._exit(9)
         if self.behaviour.get("silent_at") == k:
-            time.sleep(60)
+            if self.behaviour.get("silent_once"):
+                del self.behaviour["silent_at"]
+            self.closing.wait(60)
+            return True
         return False
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
@@ -129,6 +155,8 @@ class FakeBackend:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            left: int | None = None
+            """Bytes of the stream until the connection is cut."""
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
@@ -145,6 +173,7 @@ class FakeBackend:
             def _answer(self, method: str) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 backend.requests.append(f"{method} {self.path}")
+                backend.headers.append(self.headers)
                 try:
                     self._route(method, self.path.split("?"), body)
                 except (BrokenPipeError, ConnectionResetError):
@@ -152,6 +181,9 @@ class FakeBackend:
 
             def _route(self, method: str, parts: list[str], body: bytes) -> None:
                 path = parts[0].removeprefix("/v1")
+                script = backend.behaviour.get("answers", {}).get(f"{method} {path}", [])
+                if script:
+                    return self._scripted(*script.pop(0))
                 if self.headers.get("Authorization") != f"Bearer {backend.token}":
                     return self._json(401, {"detail": "this needs the backend's token"})
                 if path == "/health":
@@ -159,6 +191,9 @@ class FakeBackend:
                 if path == "/models":
                     model = {"name": "fake", "summary": "a growing ball", "default": True}
                     return self._json(200, [{**model, "experts": 2, "size_mb": 0, "span_ps": 0}])
+                if path == "/jobs" and method == "GET":
+                    rows = [job["status"] for job in backend.jobs.values()]
+                    return self._json(200, rows[::-1])
                 if path == "/jobs" and method == "POST":
                     if "refuse" in backend.behaviour:
                         return self._json(422, {"detail": backend.behaviour["refuse"]})
@@ -168,12 +203,31 @@ class FakeBackend:
                     return self._json(404, {"detail": "there is no such job"})
                 if path.endswith("/stream"):
                     return self._stream(job, int(parts[1].split("=")[1]))
+                if path.endswith("/result"):
+                    return self._bytes(200, {}, backend.behaviour["result"])
+                if method == "GET":
+                    return self._json(200, job["status"])
                 job["cancelled"] = True
+                job["status"]["state"] = "cancelled"
                 return self._json(200, {"state": "cancelled"})
 
+            def _scripted(self, status: int, headers: dict[str, str], body: Any) -> None:
+                """Answer as told: text as it stands, anything else as JSON; 0 just hangs up."""
+                if status == 0:
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                    raise ConnectionResetError
+                data = body if isinstance(body, str) else json.dumps(body)
+                self._bytes(status, headers, data.encode())
+
             def _json(self, status: int, value: Any) -> None:
-                data = json.dumps(value).encode()
+                self._bytes(
+                    status, {"Content-Type": "application/json"}, json.dumps(value).encode()
+                )
+
+            def _bytes(self, status: int, headers: dict[str, str], data: bytes) -> None:
                 self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)
@@ -182,21 +236,33 @@ class FakeBackend:
                 self.send_response(200)
                 self.send_header("Transfer-Encoding", "chunked")
                 self.end_headers()
+                cuts = backend.behaviour.get("cuts", [])
+                self.left = cuts.pop(0) if cuts else None
+                backend.sent.append(0)
                 backend.stream(job, start, self._chunk)
                 self.wfile.write(b"0\r\n\r\n")
 
             def _chunk(self, data: bytes) -> None:
                 half = len(data) // 2  # records do not respect the borders of chunks
                 for part in (data[:half], data[half:]):
+                    cut = self.left is not None and len(part) > self.left
+                    part = part[: self.left] if cut else part
                     if part:
                         self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+                        backend.sent[-1] += len(part)
+                    if cut:
+                        self.connection.shutdown(socket.SHUT_RDWR)
+                        raise ConnectionResetError
+                    if self.left is not None:
+                        self.left -= len(part)
 
         return Handler
 
 
-def record(kind: str, arrays: dict[str, np.ndarray] | None = None, **fields: Any) -> bytes:
-    """One record of the stream."""
-    data = b""
+def record(
+    kind: str, arrays: dict[str, np.ndarray] | None = None, data: bytes = b"", **fields: Any
+) -> bytes:
+    """One record of the stream, of arrays or of bytes that are packed already."""
     if arrays is not None:
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)  # type: ignore[arg-type]
@@ -204,9 +270,11 @@ def record(kind: str, arrays: dict[str, np.ndarray] | None = None, **fields: Any
     return json.dumps({"type": kind, **fields, "bytes": len(data)}).encode() + b"\n" + data
 
 
-def frame_record(k: int, frames: int, center: np.ndarray, behaviour: dict[str, Any]) -> bytes:
+def frame_record(
+    k: int, frames: int, center: np.ndarray, behaviour: dict[str, Any], state: Any = None
+) -> tuple[bytes, Any]:
     """A ball about the atoms' centre that has grown by ``displacement(k)``; every mesh anew with
-    ``remesh``."""
+    ``remesh``, packed as the protocol's compact frames with ``compact``."""
     rings = RINGS + (k if behaviour.get("remesh") else 0)
     unit, faces = ball(rings, behaviour.get("segments", SEGMENTS))
     grown = displacement(k, frames)
@@ -219,7 +287,12 @@ def frame_record(k: int, frames: int, center: np.ndarray, behaviour: dict[str, A
         arrays["faces"] = faces
     if behaviour.get("bad_faces_at") == k:
         arrays["faces"] = faces + 1000
-    return record("frame", arrays, index=k)
+    if behaviour.get("compact"):
+        from moedsr_core.backend.wire.frames import encode
+
+        data, state = encode({"faces": faces, **arrays}, state)
+        return record("frame", data=data, index=k), state
+    return record("frame", arrays, index=k), None
 
 
 def first_attributes(coords: np.ndarray, unit: np.ndarray) -> dict[str, np.ndarray]:
@@ -243,18 +316,20 @@ class BackendDouble:
     """Stands where the plugin keeps its local backend; its server is in this process."""
 
     def __init__(self, fake: FakeBackend) -> None:
-        self.fake, self.running, self.stopped = fake, True, 0
+        self.fake, self.running, self.stopped, self.stops = fake, True, False, 0
+        self.name = "local"
 
-    def client(self) -> Any:
-        from moedsr_pymol.client import BackendClient
+    def client(self, patience: Any = None) -> Any:
+        from moedsr_pymol.remote import Address, BackendClient
 
-        return BackendClient(self.fake.url, self.fake.token)
+        return BackendClient(Address(self.fake.url, self.fake.token), patience)
 
     def last_words(self) -> str:
         return ""
 
     def stop(self) -> None:
-        self.stopped += 1
+        self.stopped = True
+        self.stops += 1
 
 
 def main() -> None:
@@ -296,10 +371,10 @@ def call(cmd: Any, command: str, /, *args: Any, **more: Any) -> Any:
 @contextmanager
 def backend_double(monkeypatch: Any, **behaviour: Any) -> Iterator[FakeBackend]:
     """Put a stand-in of the given behaviour in the place of the local backend."""
-    from moedsr_pymol import predict
+    from moedsr_pymol import backends
 
     with FakeBackend(**behaviour) as fake:
-        monkeypatch.setitem(predict.BACKENDS, "local", BackendDouble(fake))
+        monkeypatch.setitem(backends.BACKENDS, "local", BackendDouble(fake))
         yield fake
 
 
@@ -307,6 +382,14 @@ def child_environment(**behaviour: Any) -> dict[str, str]:
     """Environment in which ``-m pymol_support`` is a backend of the given behaviour."""
     path = os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH"))))
     return {"PYTHONPATH": path, "FAKE_BACKEND": json.dumps(behaviour)}
+
+
+def wait_until(condition: Any, seconds: float = 30.0) -> bool:
+    """Whether something becomes true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return bool(condition())
 
 
 def is_alive(pid: int) -> bool:

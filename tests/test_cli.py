@@ -10,7 +10,7 @@ import pytest
 from moving_protein import growing, helix, pdb_text
 
 import moedsr_core
-from moedsr_core import cli
+from moedsr_core import cli, prediction_files
 from moedsr_core.__main__ import main as start
 from moedsr_core.cli import main
 from moedsr_core.errors import BackendError
@@ -225,8 +225,8 @@ def test_the_version_is_that_of_the_package(capsys):
 
 def test_progress_without_a_terminal_is_a_few_plain_lines_with_the_time_left(capsys, monkeypatch):
     clock = iter(range(0, 1000, 2))
-    monkeypatch.setattr(cli.time, "monotonic", lambda: float(next(clock)))
-    tell = cli._PlainProgress(10)
+    monkeypatch.setattr(prediction_files.time, "monotonic", lambda: float(next(clock)))
+    tell = prediction_files._PlainProgress(10)
     for done in range(11):
         tell("computing frames", done)
     lines = capsys.readouterr().err.splitlines()
@@ -242,7 +242,7 @@ def test_progress_without_a_terminal_is_a_few_plain_lines_with_the_time_left(cap
 def test_progress_on_a_terminal_is_a_bar_that_goes_away(capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm-256color")
-    with cli._progress(10) as tell:
+    with prediction_files.progress(10) as tell:
         tell("computing frames", 4)
     said = capsys.readouterr().err
     assert "computing frames" in said

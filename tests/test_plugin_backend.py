@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from pymol_support import FakeBackend, call, child_environment, is_alive, open_pymol
+from pymol_support import call, child_environment, is_alive, open_pymol, wait_until
 
-from moedsr_pymol import backend as backend_module
-from moedsr_pymol.backend import LocalBackend, find_python
-from moedsr_pymol.client import BackendClient, pack_request
-from moedsr_pymol.errors import BackendError, RefusedError, SilentStreamError
-from moedsr_pymol.settings import load_settings, save_setting
+from moedsr_pymol import local_backend as backend_module
+from moedsr_pymol.errors import BackendError
+from moedsr_pymol.local_backend import LocalBackend, find_python
+from moedsr_pymol.settings import load_settings, save_settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -34,13 +31,6 @@ def fake_child(monkeypatch: pytest.MonkeyPatch, **behaviour: Any) -> LocalBacken
     for key, value in child_environment(**behaviour).items():
         monkeypatch.setenv(key, value)
     return LocalBackend(sys.executable, "pymol_support")
-
-
-def wait_until(condition: Any, seconds: float = 8.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return bool(condition())
 
 
 def test_the_server_is_kept_between_jobs_and_ended_on_request(monkeypatch):
@@ -70,16 +60,17 @@ def test_a_dead_server_is_replaced(monkeypatch):
     [
         ({"refuses_to_start": "no module named uvicorn"}, "did not start: no module named uvicorn"),
         ({"mute": True}, "said nothing"),
-        ({"health": {"protocol": 1}}, "speaks protocol 1, this plugin 2 to 2"),
+        ({"health": {"protocol": 3}}, "speaks protocol 3, this plugin 2; update this plugin"),
         ({"health": {"version": "0.3.1"}}, "is moedsr 0.3.1, this plugin needs 0.1.0 or later"),
         ({"health": {"version": "0.0.9"}}, "is moedsr 0.0.9"),
-        ({"health": {"name": "nginx"}}, "not a moedsr backend"),
+        ({"health": {"name": "nginx"}}, "not a moedsr server"),
     ],
 )
 def test_a_server_that_does_not_fit_is_refused_and_not_left_behind(
     monkeypatch, behaviour, sentence
 ):
-    monkeypatch.setattr(backend_module, "START_S", 2.0)
+    if "mute" in behaviour:
+        monkeypatch.setattr(backend_module, "START_S", 2.0)
     backend = fake_child(monkeypatch, **behaviour)
     with pytest.raises(BackendError, match=sentence):
         backend.client()
@@ -89,7 +80,7 @@ def test_a_server_that_does_not_fit_is_refused_and_not_left_behind(
 def test_the_server_dies_with_a_parent_that_was_killed(monkeypatch, tmp_path):
     program = (
         "import sys, time\n"
-        "from moedsr_pymol.backend import LocalBackend\n"
+        "from moedsr_pymol.local_backend import LocalBackend\n"
         "backend = LocalBackend(sys.executable, 'pymol_support')\n"
         "backend.client()\n"
         "print(backend.pid, flush=True)\n"
@@ -112,14 +103,14 @@ def test_the_server_dies_with_a_parent_that_was_killed(monkeypatch, tmp_path):
 def test_the_token_stays_off_the_command_line_and_out_of_the_settings(monkeypatch):
     backend = fake_child(monkeypatch)
     try:
-        token = backend.client().token
+        token = backend.client().address.token
         shown = subprocess.run(
             ["ps", "-ww", "-o", "args=", "-p", str(backend.pid)], capture_output=True, text=True
         ).stdout
     finally:
         backend.stop()
     assert "--parent-pipe" in shown and token not in shown and len(token) >= 32
-    assert list(load_settings()) == ["python"]
+    assert token not in json.dumps(load_settings())
 
 
 def test_the_interpreter_is_the_setting_then_the_variable_then_pymols_own(monkeypatch, tmp_path):
@@ -130,7 +121,7 @@ def test_the_interpreter_is_the_setting_then_the_variable_then_pymols_own(monkey
     assert find_python() == sys.executable
     monkeypatch.setenv("MOEDSR_PYTHON", str(tmp_path / "a"))
     assert find_python() == str(tmp_path / "a")
-    save_setting("python", str(tmp_path / "b"))
+    save_settings(python=str(tmp_path / "b"))
     assert find_python() == str(tmp_path / "b")
 
 
@@ -162,18 +153,18 @@ def test_a_module_in_the_users_folder_does_not_shadow_the_servers(monkeypatch, t
 
 
 def test_settings_are_kept_and_a_damaged_file_gives_the_defaults(tmp_path):
-    save_setting("python", "/opt/python")
-    assert load_settings() == {"python": "/opt/python"}
+    save_settings(python="/opt/python")
+    assert load_settings() == {"python": "/opt/python", "backend": "", "servers": []}
     (tmp_path / "config" / "settings.json").write_text("{")
-    assert load_settings() == {"python": ""}
+    assert load_settings() == {"python": "", "backend": "", "servers": []}
     assert [path.name for path in (tmp_path / "config").iterdir()] == ["settings.json"]
 
 
 def test_the_backend_command_starts_reports_and_stops(monkeypatch):
-    from moedsr_pymol import predict
+    from moedsr_pymol import backends
 
     backend = fake_child(monkeypatch)
-    monkeypatch.setitem(predict.BACKENDS, "local", backend)
+    monkeypatch.setitem(backends.BACKENDS, "local", backend)
     with open_pymol("") as cmd:
         assert call(cmd, "moedsr_backend")["running"] == "no"
         started = call(cmd, "moedsr_backend", "local")
@@ -181,35 +172,3 @@ def test_the_backend_command_starts_reports_and_stops(monkeypatch):
         assert [model["name"] for model in call(cmd, "moedsr_models")] == ["fake"]
         assert call(cmd, "moedsr_backend", "stop")["running"] == "no"
     assert not backend.running
-
-
-def test_a_request_holds_arrays_and_options_and_no_pickle():
-    import io
-    import json
-
-    arrays = {"coords": np.zeros((2, 3)), "elements": np.array(["C", "N"])}
-    with np.load(io.BytesIO(pack_request(arrays, {"frames": 3})), allow_pickle=False) as body:
-        assert json.loads(str(body["options"])) == {"frames": 3}
-        assert body["elements"].tolist() == ["C", "N"] and body["coords"].shape == (2, 3)
-
-
-def test_a_wrong_token_and_an_unknown_job_are_refused_with_the_servers_sentence():
-    with FakeBackend() as fake:
-        with pytest.raises(RefusedError, match="needs the backend's token"):
-            BackendClient(fake.url, "wrong").health()
-        with pytest.raises(RefusedError, match="there is no such job"):
-            list(BackendClient(fake.url, fake.token).stream("nojob"))
-
-
-def test_a_port_where_nobody_listens_is_one_sentence():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with pytest.raises(SilentStreamError, match="the backend does not answer"):
-        BackendClient(f"http://127.0.0.1:{port}", "t").health()
-
-
-def test_loopback_is_asked_past_any_proxy(monkeypatch):
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    with FakeBackend() as fake:
-        assert BackendClient(fake.url, fake.token).health()["name"] == "moedsr"

@@ -11,10 +11,12 @@ import pytest
 from pymol import CmdException
 from pymol_support import BackendDouble, backend_double, call, child_environment, open_pymol
 
-from moedsr_pymol import client, jobs, predict
-from moedsr_pymol.backend import LocalBackend
+from moedsr_pymol import backends, receiver
+from moedsr_pymol.local_backend import LocalBackend
+from moedsr_pymol.remote import Patience
 from moedsr_pymol.workspace import Workspace
 
+QUICK = Patience(silence_s=0.2, first_wait_s=0.01, longest_wait_s=0.01, barren=3)
 BAD_ARGUMENTS = [
     ({"selection": "nothere"}, "neither an object nor a selection"),
     ({"selection": "(prot and"}, "neither an object nor a selection"),
@@ -37,6 +39,7 @@ BAD_ARGUMENTS = [
     ({"mesh": "cubes"}, "mesh must be one of tracked, marching_cubes, got 'cubes'"),
     ({"color": "nocolour"}, "color must be one of motion"),
     ({"backend": "cloud"}, "backend must be one of local, got 'cloud'"),
+    ({"backend": "https://unknown"}, "made known with 'moedsr_backend https://host:port"),
     ({"name": "water"}, "there is a 'water' already"),
     ({"quiet": "x"}, "quiet must be a whole number from -1 to 1, got 'x'"),
 ]
@@ -128,7 +131,7 @@ def test_coordinates_that_are_no_numbers_are_refused(cmd, monkeypatch):
 def test_a_backend_that_fails_is_one_sentence_and_keeps_what_was_shown(
     cmd, monkeypatch, behaviour, sentence, kept
 ):
-    monkeypatch.setattr(jobs, "RETRY_S", 0.01)
+    monkeypatch.setattr(receiver, "PATIENCE", QUICK)
     if behaviour.get("drop_after") == -1:
         behaviour = {"say": '{"type": "frame", "index": 0, "bytes": 4000000}\n', "drop_after": 0}
     with backend_double(monkeypatch, **behaviour), pytest.raises(CmdException) as error:
@@ -145,25 +148,25 @@ def test_a_backend_that_fails_is_one_sentence_and_keeps_what_was_shown(
 
 
 def test_a_silent_backend_is_given_up(cmd, monkeypatch):
-    monkeypatch.setattr(client, "SILENCE_S", 0.2)
-    monkeypatch.setattr(jobs, "RETRY_S", 0.01)
+    monkeypatch.setattr(receiver, "PATIENCE", QUICK)
     with backend_double(monkeypatch, silent_at=1), pytest.raises(CmdException) as error:
         call(cmd, "moedsr_predict", "prot", frames=3, name="silent")
     cmd.delete("silent")
-    assert "stopped answering" in one_sentence(error)
+    assert "has stopped answering" in one_sentence(error)
 
 
 def test_a_killed_backend_is_reported_and_the_next_prediction_starts_another(cmd, monkeypatch):
     for key, value in child_environment(die_at=2).items():
         monkeypatch.setenv(key, value)
     backend = LocalBackend(sys.executable, "pymol_support")
-    monkeypatch.setitem(predict.BACKENDS, "local", backend)
+    monkeypatch.setitem(backends.BACKENDS, "local", backend)
     try:
         with pytest.raises(CmdException) as error:
             call(cmd, "moedsr_predict", "prot", frames=5, name="half")
         assert "the backend ended in mid-job (out of memory)" in one_sentence(error)
         assert cmd.count_states("half") == 2
         monkeypatch.setenv("FAKE_BACKEND", "{}")
+        backend.stop()  # the one that was started again would die as well
         call(cmd, "moedsr_predict", "prot", frames=5, name="half")
         assert cmd.count_states("half") == 5
     finally:
@@ -174,7 +177,7 @@ def test_a_killed_backend_is_reported_and_the_next_prediction_starts_another(cmd
 def test_a_missing_backend_is_refused_in_one_sentence(cmd, monkeypatch, tmp_path):
     monkeypatch.setenv("MOEDSR_CONFIG_DIR", str(tmp_path))
     monkeypatch.setenv("MOEDSR_PYTHON", str(tmp_path / "python"))
-    monkeypatch.setitem(predict.BACKENDS, "local", LocalBackend())
+    monkeypatch.setitem(backends.BACKENDS, "local", LocalBackend())
     with pytest.raises(CmdException) as error:
         call(cmd, "moedsr_predict", "prot")
     assert "there is no Python at" in one_sentence(error)
@@ -191,7 +194,9 @@ def test_a_missing_backend_is_refused_in_one_sentence(cmd, monkeypatch, tmp_path
         ("moedsr_color", ("ours", "motion", "", "low"), "minimum must be a number"),
         ("moedsr_save", ("prot", "x.npz"), "'prot' is not a surface"),
         ("moedsr_save", ("ours", "x.stl"), "must end in .npz, .ply, .obj"),
-        ("moedsr_cancel", ("ours",), "running: none"),
+        ("moedsr_cancel", ("ours",), "running here: none"),
+        ("moedsr_fetch", ("../up",), "job must be an id"),
+        ("moedsr_fetch", ("feedbeef",), "there is no such job"),
         ("moedsr_backend", ("fly",), "action must be one of"),
         ("moedsr_backend", ("status", "/no/such/python"), "there is no Python at"),
     ],
@@ -218,9 +223,9 @@ def test_a_taken_name_is_found_out_even_when_taken_in_mid_job(cmd, monkeypatch):
     double = BackendDouble
     original = double.client
 
-    def client_and_intruder(self: Any) -> Any:
+    def client_and_intruder(self: Any, *patience: Any) -> Any:
         cmd.pseudoatom("late")
-        return original(self)
+        return original(self, *patience)
 
     monkeypatch.setattr(double, "client", client_and_intruder)
     with (

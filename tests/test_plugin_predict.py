@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +16,7 @@ from pymol_support import (
     call,
     displacement,
     open_pymol,
+    wait_until,
 )
 
 from moedsr_pymol.workspace import Workspace
@@ -234,9 +234,9 @@ def test_a_broken_stream_is_taken_up_where_it_broke(cmd, monkeypatch):
     assert cmd.count_states("prot_surf") == 5
 
 
-def test_a_finished_job_is_deleted_at_the_backend(cmd, backend):
+def test_a_finished_job_stays_at_the_backend(cmd, backend):
     call(cmd, "moedsr_predict", "prot", frames=2)
-    assert "DELETE /v1/jobs/job0" in backend.requests
+    assert not [line for line in backend.requests if "DELETE" in line or "cancel" in line]
 
 
 def test_progress_is_said_unless_quiet(cmd, backend, capsys):
@@ -248,15 +248,23 @@ def test_progress_is_said_unless_quiet(cmd, backend, capsys):
 
 
 def test_cancelling_keeps_the_finished_frames_and_says_so(cmd, monkeypatch, capsys):
+    from moedsr_pymol.jobs import Job
+
+    original = Job._on_frame
+
+    def on_frame(job: Any, frame: Any) -> None:
+        original(job, frame)
+        if len(job.surface.frames) == 3:
+            call(cmd, "moedsr_cancel", "prot_surf")
+
+    monkeypatch.setitem(_events(), "frame", on_frame)
     with backend_double(monkeypatch, pause=0.05) as fake:
-        timer = threading.Timer(0.5, lambda: call(cmd, "moedsr_cancel", "prot_surf"))
-        timer.start()
         call(cmd, "moedsr_predict", "prot", frames=200, quiet=0)
-        timer.join()
+        asked = "POST /v1/jobs/job0/cancel"
+        assert wait_until(lambda: asked in fake.requests)
     kept = cmd.count_states("prot_surf")
     assert 1 <= kept < 200
     assert f"cancelled; kept {kept} finished frame" in capsys.readouterr().out
-    assert "POST /v1/jobs/job0/cancel" in fake.requests or kept
     assert not Workspace.of(cmd).jobs
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from pymol_support import call, open_pymol
 
-from moedsr_pymol import predict
-from moedsr_pymol.backend import LocalBackend
+from moedsr_pymol import backends
+from moedsr_pymol.local_backend import LocalBackend
 from moedsr_pymol.workspace import Workspace
 
 pytest.importorskip("moedsr_core.backend.server")
@@ -26,7 +26,7 @@ def cmd() -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch, open_pymol("ACDEFGHIKL") as cmd:
         patch.setenv("PYTHONPATH", path)
         backend = LocalBackend(sys.executable)
-        patch.setitem(predict.BACKENDS, "local", backend)
+        patch.setitem(backends.BACKENDS, "local", backend)
         cmd.translate([40, 0, 0], object="prot")
         yield cmd
         backend.stop()

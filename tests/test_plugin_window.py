@@ -32,11 +32,11 @@ from pymol import cmd
 from pymol.gui import get_qtwindow
 from pymol.Qt import QtCore
 import moedsr_pymol
-from moedsr_pymol import predict
-from moedsr_pymol.backend import LocalBackend
+from moedsr_pymol import backends
+from moedsr_pymol.local_backend import LocalBackend
 from moedsr_pymol.workspace import Workspace
 
-predict.BACKENDS["local"] = LocalBackend(sys.executable, "pymol_support")
+backends.BACKENDS["local"] = LocalBackend(sys.executable, "pymol_support")
 cmd.fab("ACDEFGHIKLMNPQRSTVWY", "prot", chain="A")
 cmd.zoom("prot", 20)
 cmd.bg_color("black")
@@ -60,7 +60,7 @@ def finish():
     timer.stop()
     cmd.frame(%d)
     report = {"beats": beats, "counts": counts, "returned": state["returned"],
-              "states": cmd.count_states("prot_surf"), "pid": predict.BACKENDS["local"].pid}
+              "states": cmd.count_states("prot_surf"), "pid": backends.BACKENDS["local"].pid}
     with open(OUT + "/report.json", "w") as file:
         json.dump(report, file)
     QtCore.QTimer.singleShot(700, photograph)

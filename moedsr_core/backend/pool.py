@@ -204,6 +204,10 @@ class Run:
             raise
         except BackendError as problem:
             state, error = "failed", str(problem)
+        except Exception as problem:
+            log.exception("job %s failed", live.job.id)
+            self._service.finish(live, "failed", f"internal error: {type(problem).__name__}")
+            raise WorkerDied("it said something that cannot be") from problem
         finally:
             live.on_cancel = lambda: None
         if state == "cancelled" and not live.job.finished:  # not by its owner, so the server ends
@@ -229,8 +233,7 @@ class Run:
         return "failed", "the worker ended the job without a word; run it again"
 
     def _keep(self, head: dict[str, Any], data: bytes) -> None:
-        kind, service, live = head.pop("type"), self._service, self._live
-        head.pop("bytes")
+        kind, service, live = head["type"], self._service, self._live
         if kind == "progress":
             service.progress(live, head["stage"], head["frames"])
         elif kind == "summary":
@@ -240,7 +243,8 @@ class Run:
         elif kind == "frame" and head["index"] < live.job.frames_done:
             self._compare(data)
         else:
-            service.add_record(live, {"type": kind, **head}, data)
+            line = {name: value for name, value in head.items() if name != "bytes"}
+            service.add_record(live, line, data)
 
     def _compare(self, data: bytes) -> None:
         """Make sure that the frames to come go on from those that were kept."""

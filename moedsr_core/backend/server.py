@@ -79,8 +79,6 @@ class _Server(uvicorn.Server):
             self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        if self._orphaned is not None:
-            self._backend.service.cancel_all()  # nobody waits for them any more
         self._backend.service.stop_taking()  # which ends the streams
         await super().shutdown(sockets)
 

@@ -5,65 +5,28 @@ from __future__ import annotations
 import logging
 import re
 import secrets
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any
 
 from moedsr_core.backend.data_folder import DataFolder
-from moedsr_core.backend.expiry import Expiry, Keep
-from moedsr_core.backend.jobstore import Job, JobStore
+from moedsr_core.backend.expiry import Keep
+from moedsr_core.backend.jobstore import Job
+from moedsr_core.backend.jobtable import MAX_ATTEMPTS, JobTable, gave_up
 from moedsr_core.backend.keys import content_hash, job_key
 from moedsr_core.backend.live import LiveJob
-from moedsr_core.backend.refusals import DiskFullError, NotFoundError, StartingError
-from moedsr_core.backend.scheduler import FairQueue
-from moedsr_core.backend.spool import Spool
+from moedsr_core.backend.refusals import NotFoundError, StartingError
 from moedsr_core.backend.wire.request import JobRequest, read_request
 from moedsr_core.errors import BackendError, InputError
 
 log = logging.getLogger(__name__)
 
-MAX_ATTEMPTS = 3
-"""Workers that may die with a job, without a new frame between, before it is given up."""
-MAX_RESTARTS = 10
-"""Servers that may do so; they are ended for many reasons that are no fault of the job."""
 _NAME = re.compile(r"\w[\w-]{0,63}")
-_T = TypeVar("_T")
 
 
-@runtime_checkable
-class Workers(Protocol):
-    """What the service asks of those that compute."""
-
-    def check(self, options: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Resolve options; None while no worker is up. Raises InputError where they are refused."""
-
-    def describe(self) -> dict[str, Any] | None:
-        """What the workers said of themselves; None until one is up."""
-
-    def status(self) -> list[dict[str, Any]]:
-        """Device and state of each."""
-
-
-class NoWorkers:
-    """None are there, or none yet."""
-
-    def check(self, options: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Say that nobody can tell."""
-        return None
-
-    def describe(self) -> dict[str, Any] | None:
-        """Say that nobody is up."""
-        return None
-
-    def status(self) -> list[dict[str, Any]]:
-        """List none."""
-        return []
-
-
-class JobService:
+class JobService(JobTable):
     """Jobs of all owners in one data folder. Safe to use from any thread.
 
     Args:
@@ -88,19 +51,8 @@ class JobService:
         admit: Callable[[str, JobRequest], object] = lambda owner, request: None,
         on_event: Callable[[str, LiveJob], object] = lambda event, live: None,
     ) -> None:
-        self.folder = folder
-        self.workers: Workers = NoWorkers()
-        self.admit, self._on_event = admit, on_event
-        self.store = JobStore(folder.database)
         self._model_folders = model_folders
-        self._expiry = Expiry(self.store, keep or Keep())
-        self._live: dict[str, LiveJob] = {}
-        self._queue = FairQueue()
-        self._readers: Counter[str] = Counter()
-        self._closing = False
-        self._changed = threading.Condition(threading.RLock())
-        self._position = self.store.next_position()
-        self._recover()
+        super().__init__(folder, keep, admit, on_event)
 
     # --- what the routes ask for -------------------------------------------------------------
 
@@ -294,7 +246,7 @@ class JobService:
             job = live.job
             job.attempts += blame
             if job.attempts >= MAX_ATTEMPTS:
-                self._end(live, "failed", _gave_up("computing process", job.attempts))
+                self._end(live, "failed", gave_up("computing process", job.attempts))
             if job.finished:
                 self._let_go(live)
                 return
@@ -323,12 +275,6 @@ class JobService:
                 if live.unsaved:
                     self._let_go(live)
 
-    def cancel_all(self) -> None:
-        """Cancel every job that has not finished."""
-        with self._changed:
-            for live in list(self._live.values()):
-                self._end(live, "cancelled")
-
     def stop_taking(self) -> None:
         """Give no more jobs to workers; those that run can be put back."""
         with self._changed:
@@ -353,77 +299,7 @@ class JobService:
             self.store.close()
             self.folder.close()
 
-    # --- inside, with the lock held ----------------------------------------------------------
-
-    def _recover(self) -> None:
-        """Go on where the last server was ended, however it was."""
-        self._expiry.begin()
-        known = self.store.ids()
-        for path in self.folder.jobs.iterdir():
-            if path.name not in known:
-                Spool(path).remove()
-        unfinished = self.store.unfinished()
-        for job in unfinished:
-            if job.state == "queued":
-                self._requeue(job)
-        for job in reversed(unfinished):
-            if job.state == "running":
-                self._requeue(job)
-        self._sweep()
-
-    def _requeue(self, job: Job) -> None:
-        live, ran = self._at_rest(job), job.state == "running"
-        held = live.spool.recount()
-        if held.frames > job.frames_done:
-            job.attempts = job.restarts = 0
-        job.restarts += ran
-        job.records, job.frames_done, job.bytes = held.records, held.frames, held.bytes
-        self._live[job.id] = live
-        if not job.owner or job.restarts > MAX_RESTARTS:
-            self._end(live, "failed", _gave_up("server", job.restarts))
-            self._let_go(live)
-            return
-        live.wait_again()
-        self._save(live)
-        self._queue.add(job.id, job.owner, job.position, again=ran)
-
-    def _admit(self, job: Job, request: JobRequest, body: bytes) -> dict[str, Any]:
-        with self._changed:
-            known = job.idempotency and self.store.with_idempotency(job.owner, job.idempotency)
-            if known:
-                return self._status(self._live.get(known.id) or self._at_rest(known), {})
-            self.admit(job.owner, request)
-            job.position = self._position
-            live = self._at_rest(job)
-            if self._answer_from_store(live):
-                self.store.insert(job)
-            else:
-                live.spool.create(body)
-                job.bytes = len(body)
-                try:
-                    self.store.insert(job)
-                except BackendError:
-                    live.spool.remove()
-                    raise
-                self._live[job.id] = live
-                self._queue.add(job.id, job.owner, job.position)
-                self._changed.notify_all()
-            self._position += 1
-            self._on_event("created", live)
-            return self._status(live, self._queue.places())
-
-    def _answer_from_store(self, live: LiveJob) -> bool:
-        """Whether the result is there already, which is the job's own then."""
-        job = live.job
-        done = self.store.done_with_key(job.key) if job.key else None
-        if done is None or done.id == job.id:
-            return False
-        job.result_of, job.records, job.bytes = done.folder, done.records, 0
-        job.frames, job.frames_done = done.frames, done.frames_done
-        live.spool = Spool(self.folder.jobs / done.folder)
-        live.end("done")
-        job.summary = dict(done.summary)
-        return True
+    # --- inside ---------------------------------------------------------------------------
 
     def _begin(self, live: LiveJob, check: Callable[[Mapping[str, Any]], dict[str, Any]]) -> bool:
         """Let a worker begin with a job; false where there is nothing left to do."""
@@ -454,74 +330,6 @@ class JobService:
         live.notify()
         return True
 
-    def _end(self, live: LiveJob, state: str, error: str | None = None) -> None:
-        if live.job.finished:
-            return
-        waited = self._queue.remove(live.job.id)
-        live.end(state, error)
-        self._on_event("ended", live)
-        live.on_cancel()
-        self._save(live)
-        if waited:
-            self._let_go(live)
-        live.notify()
-
-    def _let_go(self, live: LiveJob) -> None:
-        """Forget a finished job that no worker works on, once the table tells how it ended."""
-        live.unsaved = not self._save(live)
-        if not live.unsaved:
-            self._live.pop(live.job.id, None)
-            if not live.job.owner:
-                self._sweep()
-
-    def _save(self, live: LiveJob) -> bool:
-        """Write a job's row; where the disk is full, it is tried again later."""
-        try:
-            self._with_room(lambda: self.store.save(live.job))
-        except BackendError as error:
-            log.error("job %s: %s", live.job.id, error)
-            return False
-        return True
-
-    def _with_room(self, write: Callable[[], _T]) -> _T:
-        """Write, if need be after what has expired has made room."""
-        try:
-            return write()
-        except DiskFullError:
-            with self._changed:
-                if not self._sweep():
-                    raise
-            return write()
-
-    def _sweep(self) -> int:
-        def needed(job_id: str) -> bool:
-            return job_id in self._live or self._readers[job_id] > 0
-
-        return self._expiry.sweep(needed, self._remove)
-
-    def _remove(self, job_id: str) -> None:
-        try:
-            self.store.delete(job_id)
-        except DiskFullError:  # the files make room for noting that they are gone
-            Spool(self.folder.jobs / job_id).remove()
-            self.store.delete(job_id)
-        Spool(self.folder.jobs / job_id).remove()
-
-    def _find(self, owner: str, job_id: str) -> LiveJob:
-        live = self._live.get(job_id)
-        if live is None:
-            row = self.store.get(job_id)
-            live = None if row is None else self._at_rest(row)
-        if live is None or not owner or live.job.owner != owner:
-            raise NotFoundError(f"there is no job {job_id[:40]!r}; it was deleted or never made")
-        return live
-
-    def _at_rest(self, job: Job) -> LiveJob:
-        return LiveJob(job, Spool(self.folder.jobs / job.folder))
-
-    def _status(self, live: LiveJob, places: Mapping[str, int]) -> dict[str, Any]:
-        return live.status(places.get(live.job.id))
-
     def _description(self) -> dict[str, Any]:
         description = self.workers.describe()
         if description is None:
@@ -543,11 +351,3 @@ class JobService:
         if self._closing:
             return None
         return self._queue.take(lambda job_id: accepts(self._live[job_id].job))
-
-
-def _gave_up(what: str, times: int) -> str:
-    return (
-        f"the {what} ended {times} times while it computed this job, which is therefore given up; "
-        "it probably needs too much memory: use a larger spacing, fewer frames or a smaller "
-        "selection"
-    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import email.utils
 import hashlib
 import json
 import os
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import requests
 
+from moedsr_core.backend.client.explain import retry_after
 from moedsr_core.choices import check_number
 from moedsr_core.data.claim import claim
 from moedsr_core.errors import CancelledError, InputError
@@ -184,7 +184,7 @@ class WebFile:
         """Marks of what comes, and where in the file it belongs."""
         code = answer.status_code
         if code in _BUSY:
-            raise _Again(f"the server answers {code}", _retry_after(answer))
+            raise _Again(f"the server answers {code}", retry_after(answer))
         if code == 416:
             self.discard()
             raise _Again("the server has less of it than is here")
@@ -245,17 +245,6 @@ class WebFile:
             if _digest_of(self.path, name) != expected:
                 self.discard()
                 self._refuse_twice(f"its {name} checksum is not the one that the server gives")
-
-
-def _retry_after(answer: requests.Response) -> float | None:
-    """Seconds until the time that the server names, as a number or a date."""
-    text = answer.headers.get("Retry-After", "").strip()
-    if text.isdigit():
-        return float(text)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, TypeError):
-        return None
 
 
 def _content_range(answer: requests.Response) -> tuple[int, int | None]:

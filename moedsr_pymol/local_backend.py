@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from .client import BackendClient
 from .errors import BackendError
-from .manifest import core_mismatch
+from .needs import plugin_needs
+from .remote import Address, BackendClient, Patience, Ways, checked_health
 from .settings import load_settings
 
 SERVER_MODULE = "moedsr_core.backend.server"
@@ -28,6 +28,7 @@ CHECK_S = 60.0
 END_S = 4.0
 """How long it may take to end by itself [s]; it allows itself two."""
 LOG_LINES = 200
+_WAYS = Ways(revive="'moedsr_backend stop' ends it and the next command starts another")
 
 
 def own_interpreters() -> Iterator[str]:
@@ -116,6 +117,11 @@ def _surroundings(python: str) -> dict[str, Any]:
 class LocalBackend:
     """The server as a child process: started when first needed, kept, restarted if dead.
 
+    Attributes:
+        name: By which jobs remember it.
+        stopped: Whether it was ended on request, and not started since.
+        log: Its last lines.
+
     Args:
         python: Interpreter to use; found by :func:`find_python` if None.
         module: Module that is run.
@@ -126,6 +132,8 @@ class LocalBackend:
         self._process: subprocess.Popen[bytes] | None = None
         self._client: BackendClient | None = None
         self._lock = threading.Lock()
+        self.name = "local"
+        self.stopped = False
         self.log: deque[str] = deque(maxlen=LOG_LINES)
         atexit.register(self.stop)
 
@@ -143,7 +151,7 @@ class LocalBackend:
         """The last line of its log."""
         return self.log[-1] if self.log else ""
 
-    def client(self) -> BackendClient:
+    def client(self, patience: Patience | None = None) -> BackendClient:
         """A connection to the living server, which is started if there is none.
 
         Raises:
@@ -154,11 +162,11 @@ class LocalBackend:
                 self._end()
                 self._start()
             assert self._client is not None
-            return self._client.again()
+            return BackendClient(self._client.address, patience)
 
     def stop(self) -> None:
         """End the server, even one just starting; the next :meth:`client` starts another."""
-        process = self._process
+        process, self.stopped = self._process, True
         if not self._lock.acquire(timeout=END_S):
             if process is not None:
                 process.kill()  # whoever waits for its greeting then gives up the lock
@@ -172,13 +180,12 @@ class LocalBackend:
         python = self._python or find_python()
         token = secrets.token_urlsafe(32)
         self.log.clear()
+        self.stopped = False
         self._process = self._spawn(python)
         try:
             port = self._greet(self._process, token)
-            client = BackendClient(f"http://127.0.0.1:{port}", token)
-            problem = core_mismatch(client.health())
-            if problem:
-                raise BackendError(problem)
+            client = BackendClient(Address(f"http://127.0.0.1:{port}", token, ways=_WAYS))
+            checked_health(client, plugin_needs())
             self._client = client
         except BaseException:
             self._end()

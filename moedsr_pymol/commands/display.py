@@ -1,0 +1,117 @@
+"""Commands for a surface that is there."""
+
+from __future__ import annotations
+
+from pymol import cmd
+
+from ..arguments import given, is_quiet, real_number
+from ..coloring import Coloring
+from ..errors import UserError
+from ..export import save_surface
+from ..repaint import Repaint
+from ..window import in_window, run_between_events
+from ..workspace import Workspace
+from .common import one_sentence
+
+_ANY_VALUE = (-1e6, 1e6)
+
+
+def moedsr_color(object, by="motion", palette="", minimum="", maximum="", quiet=1, *, _self=cmd):
+    """
+    DESCRIPTION
+
+        "moedsr_color" colours a surface of moedsr_predict or moedsr_surface.
+
+    USAGE
+
+        moedsr_color object [, by [, palette [, minimum [, maximum ]]]]
+
+    ARGUMENTS
+
+        object = string: a surface
+
+        by = motion: distance from the first frame, in Angstrom, outward
+                positive {default}
+            fluctuation: how much a point moves over all frames, in Angstrom
+            normal: direction of the surface
+            chain: PyMOL's colour of the nearest atom's chain
+            expert: which experts of the model speak; expert1, expert2 ...: the
+                share of one
+            or the name of a PyMOL colour
+
+        palette = blue_white_red, red_white_blue, viridis, grey, or PyMOL
+            colours separated by spaces {default: by what is shown}
+
+        minimum, maximum = float: ends of the scale {default: from the values}
+
+    EXAMPLE
+
+        moedsr_color 1ubq_surf, fluctuation
+        moedsr_color 1ubq_surf, motion, green white magenta, -3, 3
+        moedsr_color 1ubq_surf, marine
+
+    SEE ALSO
+
+        moedsr_predict, moedsr_save
+    """
+    with one_sentence():
+        workspace = Workspace.of(_self)
+        surface = workspace.surface(str(object).strip())
+        low = real_number("minimum", minimum, *_ANY_VALUE) if given(minimum) else None
+        high = real_number("maximum", maximum, *_ANY_VALUE) if given(maximum) else None
+        coloring = Coloring.read(str(by), str(palette).strip(), low, high, _self)
+        running = surface.name in workspace.jobs
+        if not running:
+            coloring = coloring.settled(surface)
+            problem = coloring.missing(surface)
+            if problem:
+                raise UserError(problem)
+        surface.coloring = coloring
+        if not running:
+            _do(Repaint(surface, _self))
+        if not is_quiet(quiet):
+            print(f" moedsr: {surface.name}: coloured by {by}")
+
+
+def _do(task: Repaint) -> None:
+    if in_window():
+        run_between_events(task)
+        return
+    while not task.over:
+        task.step(0.0)
+    if task.error is not None:
+        raise task.error
+
+
+def moedsr_save(object, file, quiet=1, *, _self=cmd):
+    """
+    DESCRIPTION
+
+        "moedsr_save" writes a surface where PyMOL draws it.
+
+    USAGE
+
+        moedsr_save object, file
+
+    ARGUMENTS
+
+        object = string: a surface
+
+        file = string: the ending chooses the format: .npz holds all frames and
+            all values; .ply and .obj hold one frame each, with its colours, and
+            are numbered: surf.ply becomes surf_0001.ply, surf_0002.ply ...
+
+    EXAMPLE
+
+        moedsr_save 1ubq_surf, ~/1ubq.npz
+
+    SEE ALSO
+
+        moedsr_predict, moedsr_surface
+    """
+    with one_sentence():
+        surface = Workspace.of(_self).surface(str(object).strip())
+        files = save_surface(surface, str(file).strip(), _self)
+        if not is_quiet(quiet):
+            more = f" … {files[-1].name}" if len(files) > 1 else ""
+            print(f" moedsr: wrote {files[0]}{more}")

@@ -1,0 +1,159 @@
+"""Jobs of earlier sessions: found, listed, loaded, cancelled."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from .atoms import Molecule, single_object
+from .backends import Backend, all_backends, backend_named
+from .coloring import Coloring
+from .errors import UserError
+from .jobs import Job
+from .labels import Label, drop_labels, load_labels
+from .predict import run
+from .progress import Progress
+from .receiver import Begin, Receiver
+from .remote import BackendClient
+from .servers import ASKING
+from .surface import Surface
+from .workspace import Workspace
+
+FRESH_S = 600.0
+"""Age below which a label is kept although its server lists no such job [s]: clocks differ."""
+
+
+def backend_of(job: str, named: str, labels: dict[str, Label]) -> Backend:
+    """Where a job is: as named, as remembered, or the backend that is used now.
+
+    Raises:
+        UserError: If there is no such backend any more.
+    """
+    return backend_named(named or (labels[job].backend if job in labels else ""))
+
+
+def fetch(
+    job: str, *, backend: str, name: str, molecule: str, coloring: Coloring, wait: bool | None,
+    quiet: bool, _self: Any,
+) -> str:  # fmt: skip
+    """Load a job, from its first frame on, and follow it if it runs.
+
+    Args:
+        job: Its id.
+        backend: Where it is; empty for where it was sent.
+        name: The object to make; empty for the name it was to have.
+        molecule: The object that it lies on; empty for the one that was sent.
+        coloring: How it is coloured.
+        wait: Whether to return only when it is complete; None waits without a window alone.
+        quiet: Whether to say nothing.
+        _self: PyMOL.
+
+    Returns:
+        The name of the object.
+
+    Raises:
+        UserError: If it cannot be loaded.
+    """
+    workspace, labels = Workspace.of(_self), load_labels()
+    for running in workspace.jobs.values():
+        if running.id == job:
+            raise UserError(f"job {job} is arriving in '{running.surface.name}' already")
+    label = labels.get(job)
+    lies_on = _molecule(label, molecule, _self)
+    wanted = name or (label.surface if label else "") or f"{lies_on.object_name or job}_surf"
+    free = workspace.free_name(wanted, wanted, _self)
+    surface = Surface(free, lies_on, coloring, planned=label.frames if label else 1)
+    receiver = Receiver(backend_of(job, backend, labels), _old_job(job))
+    run(Job(surface, receiver, workspace, Progress(free, quiet), _self), wait)
+    return free
+
+
+def _old_job(job: str) -> Begin:
+    def begin(client: BackendClient) -> str:
+        client.status(job)
+        return job
+
+    return begin
+
+
+def _molecule(label: Label | None, named: str, _self: Any) -> Molecule:
+    """What a fetched surface lies on."""
+    sent = label.molecule() if label else Molecule("", 1, np.array([], np.str_), np.eye(4))
+    if not named:
+        return sent
+    return Molecule(single_object(named, _self), sent.state, sent.chain_ids, sent.history)
+
+
+def job_rows(named: str, _self: Any) -> tuple[list[dict[str, Any]], list[str]]:
+    """Jobs at all backends, or at one.
+
+    Args:
+        named: A backend; empty for all, without those that cannot be asked.
+
+    Returns:
+        A row for each job, the newest first, and a sentence for each backend that gave none.
+
+    Raises:
+        UserError: If the one that was named cannot be asked.
+    """
+    labels, rows, problems = load_labels(), [], []
+    for backend in [backend_named(named)] if named else all_backends():
+        if not named and not _has_jobs(backend, labels):
+            continue
+        try:
+            found = backend.client(ASKING).jobs()
+        except UserError as error:
+            if named:
+                raise
+            problems.append(str(error))
+            continue
+        _forget_gone(backend, found, labels)
+        shown = {job.id: name for name, job in Workspace.of(_self).jobs.items()}
+        rows += [_row(backend, status, labels, shown) for status in found]
+    return sorted(rows, key=lambda row: row["age_s"]), problems
+
+
+def _has_jobs(backend: Backend, labels: dict[str, Label]) -> bool:
+    """Whether a backend may have jobs of ours, so that it is worth starting."""
+    return backend.running or any(label.backend == backend.name for label in labels.values())
+
+
+def _forget_gone(backend: Backend, found: list[dict], labels: dict[str, Label]) -> None:
+    """Forget labels of jobs that have expired or been deleted."""
+    there, old = {status.get("id") for status in found}, time.time() - FRESH_S
+    drop_labels(
+        job
+        for job, label in labels.items()
+        if label.backend == backend.name and job not in there and label.created < old
+    )
+
+
+def _row(
+    backend: Backend, status: dict[str, Any], labels: dict[str, Label], shown: dict[str, str]
+) -> dict[str, Any]:
+    job = str(status.get("id"))
+    label = labels.get(job)
+    return {
+        "id": job,
+        "state": str(status.get("state")),
+        "backend": backend.name,
+        "object": label.object_name if label else "",
+        "selection": label.selection if label else "",
+        "surface": shown.get(job, label.surface if label else ""),
+        "frames_done": status.get("frames_done") or 0,
+        "frames": status.get("frames") or 0,
+        "age_s": float(status.get("age_s") or 0.0),
+        "seconds": float(status.get("seconds") or 0.0),
+        "error": status.get("error"),
+    }
+
+
+def cancel_earlier(job: str, named: str) -> None:
+    """Cancel a job that is not arriving in this PyMOL.
+
+    Raises:
+        UserError: If there is none, or its backend cannot be asked.
+    """
+    backend_of(job, named, load_labels()).client(ASKING).cancel(job)

@@ -1,0 +1,44 @@
+"""The client of servers, from the core that lies beside this package.
+
+The plugin's zip carries a copy in its place: the folder ``remote``.
+"""
+
+from __future__ import annotations
+
+from moedsr_core.backend.client import (
+    Address,
+    BackendClient,
+    BackendError,
+    Follower,
+    Needs,
+    Patience,
+    Record,
+    RefusedError,
+    StoppedError,
+    UnreachableError,
+    UserError,
+    Ways,
+    checked_health,
+    plain_url,
+    read_token,
+    refuse_readable_by_others,
+)
+
+__all__ = [
+    "Address",
+    "BackendClient",
+    "BackendError",
+    "Follower",
+    "Needs",
+    "Patience",
+    "Record",
+    "RefusedError",
+    "StoppedError",
+    "UnreachableError",
+    "UserError",
+    "Ways",
+    "checked_health",
+    "plain_url",
+    "read_token",
+    "refuse_readable_by_others",
+]
