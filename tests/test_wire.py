@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -157,9 +158,24 @@ def test_a_bad_body_is_refused_with_one_sentence(case):
 
 def test_a_zip_bomb_is_refused_before_it_is_unpacked(monkeypatch):
     bomb = BAD_BODIES["zip bomb"]()
-    monkeypatch.setattr(zipfile.ZipFile, "read", lambda *_: pytest.fail("unpacked"))
+    monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_: pytest.fail("unpacked"))
     with pytest.raises(InputError, match="unpacks to 64 MB, at most 64 MB"):
         read_request(bomb)
+
+
+def test_a_directory_that_lies_about_sizes_costs_no_memory():
+    size = 48 << 20
+    bomb = zipped({**members_of(body_of()), "coords.npy": bytes(size)})
+    lying = bomb.replace(struct.pack("<I", size), struct.pack("<I", 100))
+    assert lying != bomb
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError):
+            read_request(lying)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < size / 4
 
 
 def test_an_array_sent_twice_is_refused():

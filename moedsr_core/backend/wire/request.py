@@ -74,7 +74,7 @@ def _unpack(body: bytes) -> dict[str, np.ndarray]:
         with zipfile.ZipFile(io.BytesIO(body)) as archive:
             members = archive.infolist()
             _check_directory(members)
-            packed = {info.filename[:-4]: archive.read(info) for info in members}
+            packed = {info.filename[:-4]: _member(archive, info) for info in members}
     except InputError:
         raise
     except Exception as error:  # a hostile archive can fail in any way
@@ -82,6 +82,12 @@ def _unpack(body: bytes) -> dict[str, np.ndarray]:
             f"the request must be an npz archive, got one that cannot be read ({_short(error)})"
         ) from error
     return {name: _array(name, data) for name, data in packed.items()}
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """What the directory promises of one member, and no byte more, however much it unpacks to."""
+    with archive.open(info) as file:
+        return file.read(info.file_size)
 
 
 def _check_directory(members: list[zipfile.ZipInfo]) -> None:
