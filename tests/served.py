@@ -149,6 +149,19 @@ class LinesHeard(logging.Handler):
         super().__init__()
         self.setFormatter(formatter)
         self.lines: list[str] = []
+        self._came = threading.Condition()
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(self.format(record))
+        with self._came:
+            self.lines.append(self.format(record))
+            self._came.notify_all()
+
+    def wait_for(self, words: str, count: int) -> list[str]:
+        """Lines that hold some words, once there are so many: they come after the answer."""
+
+        def found() -> list[str]:
+            return [line for line in self.lines if words in line]
+
+        with self._came:
+            assert self._came.wait_for(lambda: len(found()) >= count, 30), self.lines
+            return found()

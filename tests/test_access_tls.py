@@ -47,11 +47,11 @@ def test_a_good_pair_serves_whoever_trusts_its_issuer(pair, authority):
     certificate = Certificate(*pair)
     assert certificate.concerns() == []
     with served(Access(keys=None), context=certificate.context) as server:
+        with pytest.raises(requests.exceptions.SSLError):
+            requests.get(server.url + "/v1/health", timeout=30)
         with authority.cert_pem.tempfile() as trusted:
             answer = requests.get(server.url + "/v1/health", verify=trusted, timeout=30)
         assert answer.json() == {"name": "moedsr"}
-        with pytest.raises(requests.exceptions.SSLError):
-            requests.get(server.url + "/v1/health", timeout=30)
     assert certificate.context.minimum_version == ssl.TLSVersion.TLSv1_2
 
 

@@ -54,15 +54,23 @@ def test_a_failure_is_one_sentence_without_its_values(server, ann, heard):
     failure = next(line for line in lines if line["level"] == "error" and "at" in line)
     assert failure["error"] == "ZeroDivisionError"
     assert failure["at"][-1].endswith(" broken")
+    heard.wait_for('"request"', 1)
     assert "GLY" not in "".join(heard.lines) and "12.345" not in "".join(heard.lines)
 
 
 def test_every_request_leaves_one_line_without_its_token_or_path(server, store, heard):
     secret = store.create("liner")
-    call(server, "GET", "/v1/jobs", bearer(secret))
-    call(server, "GET", f"/v1/jobs/{secret}/stream?x={secret}", stream=True).close()
-    call(server, "GET", f"/{secret}", bearer(secret))
-    lines = [json.loads(line) for line in heard.lines if '"request"' in line]
+    for count, (path, headers) in enumerate(
+        [
+            ("/v1/jobs", bearer(secret)),
+            (f"/v1/jobs/{secret}/stream?x={secret}", {}),
+            (f"/{secret}", bearer(secret)),
+        ],
+        start=1,
+    ):
+        call(server, "GET", path, headers)
+        found = heard.wait_for('"request"', count)
+    lines = [json.loads(line) for line in found]
     first = lines[0]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first["time"])
     assert (first["level"], first["event"], first["owner"]) == ("info", "request", "liner")

@@ -178,6 +178,13 @@ class GuardedServer(uvicorn.Server):
         finally:
             loop.create_server = create  # type: ignore[method-assign]
 
+    async def shutdown(self, sockets: list[Any] | None = None) -> None:
+        """End, and cut whoever has not gone by then."""
+        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0.1)  # lets connections that are being closed end with the loop alive
+
 
 def _handshake_limits(seconds: float) -> dict[str, float]:
     limits = {"ssl_handshake_timeout": seconds}
