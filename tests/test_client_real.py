@@ -154,7 +154,7 @@ def test_a_lab_server_is_killed_and_started_again_in_mid_job(lab, tmp_path, monk
 def test_a_token_that_is_revoked_in_mid_job_ends_the_stream_in_one_sentence(lab):
     client = lab.client()
     arrays = _peptide()
-    job = client.create(arrays, {"kind": "predict", "frames": 2000})
+    job = client.create(arrays, {"kind": "predict", "frames": 1000})
     follower = Follower(client.again, job, patience=QUICK)
     with pytest.raises(BackendError, match=r"does not accept our token .* ask its keeper"):
         for record in follower.records():
