@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 import torch
 from backend_support import TOKEN, Client, read_array, start_child
-from moedsr_core.backend.jobs import Event
 from test_wire import body_of, options_of
 
 from moedsr_core.backend import engine as engine_module
-from moedsr_core.backend.engine import CoreEngine
+from moedsr_core.backend.engine import CoreEngine, Event
 from moedsr_core.backend.options import JobOptions
 from moedsr_core.errors import CancelledError, InputError
 from moedsr_core.frame import TimeMap

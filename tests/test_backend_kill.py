@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 from backend_support import DEADLINE_S, TOKEN, Client, wait_until
-from fake_worker import fake_worker
+from fake_worker import NumberCore, fake_worker
 from test_wire import body_of, options_of
 
 from moedsr_core.backend.data_folder import DataFolder
@@ -71,17 +71,15 @@ def frames_until_broken(client: Client, job: str, start: int, most: int) -> dict
 
 
 def test_a_server_killed_again_and_again_loses_and_changes_nothing(tmp_path):
-    (tmp_path / "calm").mkdir()
-    with serving(tmp_path / "calm") as server:
-        wanted = server.client.frames(server.client.create(frames=FRAMES, seed=1))
-    assert list(wanted) == list(range(FRAMES))
-
+    request = body_of(options=options_of(frames=FRAMES, seed=1))
+    made = NumberCore(0.0).run(request, 0, lambda *_: None, lambda: False)
+    wanted = dict(enumerate(data for kind, data in made if kind == "frame"))
     rng, received = random.Random(0), {}
     with serving(tmp_path, 0.02) as server:
         job = server.client.create(frames=FRAMES, seed=1)
         others = [server.client.create(frames=2, seed=k) for k in (2, 3)]
         received |= frames_until_broken(server.client, job, 0, rng.randint(1, 5))
-    for _ in range(3):
+    for _ in range(2):
         with serving(tmp_path, 0.02) as server:
             listed = [row["id"] for row in server.client("GET", "/jobs").json()]
             assert listed == [*reversed(others), job]
@@ -91,9 +89,6 @@ def test_a_server_killed_again_and_again_loses_and_changes_nothing(tmp_path):
         assert server.client.frames(job) == received == wanted
         assert server.client.end(others[1])["state"] == "done"
         assert [server.client.state(k)["state"] for k in (job, *others)] == ["done"] * 3
-        server.kill()
-    with serving(tmp_path) as server:
-        assert server.client.frames(job) == wanted
 
 
 def test_the_server_answers_without_having_read_torch(tmp_path):
