@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hmac
-import logging
 from dataclasses import dataclass, field
 
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from moedsr_core.backend.access.failure import FailureGate
 from moedsr_core.errors import InputError
-
-log = logging.getLogger(__name__)
 
 MIN_TOKEN_LENGTH = 16
 
@@ -51,34 +49,6 @@ class TokenGate:
     def _holds_token(self, scope: Scope) -> bool:
         given = next((v for k, v in scope["headers"] if k == b"authorization"), b"")
         return hmac.compare_digest(given, self._expected)
-
-
-class FailureGate:
-    """Answers 500 with one sentence where a route fails unforeseen; the log has the traceback.
-
-    Starlette's own handler would end the connection as well, and with it the client's next call.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and answer it if that fails before an answer has begun."""
-        begun = False
-
-        async def noting_send(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
-        try:
-            await self._app(scope, receive, noting_send)
-        except Exception as error:
-            if begun:
-                raise
-            log.exception("%s %s failed", scope.get("method"), scope.get("path"))
-            sentence = f"internal error: {type(error).__name__}; the backend's log has more"
-            await JSONResponse({"detail": sentence}, status_code=500)(scope, receive, send)
 
 
 def read_token(line: bytes, origin: str) -> str:
