@@ -37,7 +37,11 @@ class Server:
              "--port", "0", "--data", str(folder / "data")],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
-        self.client = Client(json.loads(self.process.stdout.readline())["port"])
+        try:
+            self.client = Client(json.loads(self.process.stdout.readline())["port"])
+        except BaseException:
+            self.process.kill()
+            raise
 
     def kill(self) -> None:
         self.process.kill()
