@@ -64,7 +64,7 @@ def carry_out(order: Order, _self: Any) -> str:
     )
     surface = Surface(name, atoms, order.coloring, planned=frames)
     receiver = Receiver(backend, _new_job(atoms.arrays(), order.options, label))
-    run(Job(surface, receiver, workspace, Progress(name, order.quiet), _self), order.wait)
+    run(Job(surface, receiver, workspace, Progress(surface, order.quiet), _self), order.wait)
     return name
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .surface import Surface
 
 EVERY_S = 5.0
 """Time between lines that say nothing new but the count [s]."""
@@ -14,13 +17,13 @@ class Progress:
     """Lines about one job.
 
     Args:
-        name: The object being made.
+        surface: What is being made; its name may change.
         quiet: Whether to say nothing.
     """
 
-    def __init__(self, name: str, quiet: bool) -> None:
+    def __init__(self, surface: Surface, quiet: bool) -> None:
         self.line = ""
-        self._name, self._quiet = name, quiet
+        self._surface, self._quiet = surface, quiet
         self._stage, self._said = "", 0.0
         self._begin = time.monotonic()
 
@@ -32,21 +35,23 @@ class Progress:
             self._stage, self._said = stage, now
             self.say(self.line)
 
-    def end(self, state: str, name: str, frames: int) -> None:
+    def end(self, state: str, frames: int) -> None:
         """Say how it ended."""
         seconds = time.monotonic() - self._begin
         kept = f"{frames} frame{'' if frames == 1 else 's'}"
         if state == "done":
             self.say(f"{kept} in {seconds:.1f} s; press play" if frames > 1 else "surface loaded")
+        elif state == "replaced":
+            self.say("a new prediction takes its place")
         elif state == "cancelled":
-            self.say(
-                f"cancelled; the {kept} that were finished are kept" if frames else "cancelled"
-            )
+            verbs = ("was", "is") if frames == 1 else ("were", "are")
+            rest = f"; the {kept} that {verbs[0]} finished {verbs[1]} kept"
+            self.say("cancelled" + (rest if frames else ""))
 
     def say(self, text: str) -> None:
         """Write one line, unless quiet."""
         if not self._quiet:
-            sys.stdout.write(f" moedsr: {self._name}: {text}\n")
+            sys.stdout.write(f" moedsr: {self._surface.name}: {text}\n")
             sys.stdout.flush()
 
 

@@ -255,7 +255,10 @@ def test_cancelling_keeps_the_finished_frames_and_says_so(cmd, monkeypatch, caps
         timer.join()
     kept = cmd.count_states("prot_surf")
     assert 1 <= kept < 200
-    assert f"the {kept} frames that were finished are kept" in capsys.readouterr().out
+    number = (
+        "1 frame that was finished is" if kept == 1 else f"{kept} frames that were finished are"
+    )
+    assert f"cancelled; the {number} kept" in capsys.readouterr().out
     assert "POST /v1/jobs/job0/cancel" in fake.requests or kept
     assert not Workspace.of(cmd).jobs
 

@@ -60,7 +60,7 @@ def moedsr_color(object, by="motion", palette="", minimum="", maximum="", quiet=
         low = real_number("minimum", minimum, *_ANY_VALUE) if given(minimum) else None
         high = real_number("maximum", maximum, *_ANY_VALUE) if given(maximum) else None
         coloring = Coloring.read(str(by), str(palette).strip(), low, high, _self)
-        running = surface.name in workspace.jobs
+        running = any(job.surface is surface for job in workspace.jobs.values())
         if not running:
             coloring = coloring.settled(surface)
             problem = coloring.missing(surface)
@@ -68,7 +68,7 @@ def moedsr_color(object, by="motion", palette="", minimum="", maximum="", quiet=
                 raise UserError(problem)
         surface.coloring = coloring
         if not running:
-            _do(Repaint(surface, _self))
+            _do(Repaint(surface, workspace, _self))
         if not is_quiet(quiet):
             print(f" moedsr: {surface.name}: coloured by {by}")
 
