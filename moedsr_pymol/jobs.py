@@ -16,8 +16,6 @@ from .receiver import Receiver
 from .repaint import Repaint
 from .surface import Frame, Surface
 
-WAIT_S = 0.1
-
 
 class Job:
     """One prediction and the object it fills.
@@ -76,22 +74,6 @@ class Job:
         if self.state == "running":
             self.state = "replaced"
             self._receiver.stop()
-
-    def wait(self) -> None:
-        """Show everything, then return; Ctrl-C cancels.
-
-        Raises:
-            UserError: If it failed.
-        """
-        try:
-            while not self.over:
-                self.step(WAIT_S)
-        except KeyboardInterrupt:
-            self.cancel()
-            while not self.over:
-                self.step(0.0)
-        if self.error is not None:
-            raise self.error
 
     def step(self, patience: float) -> None:
         """Do the next small thing: take one event, or draw one frame anew.
