@@ -250,4 +250,5 @@ def _one_conformer(site: list[AtomRow]) -> list[AtomRow]:
 
 
 def _occupancy(rows: list[AtomRow]) -> float:
-    return float(np.mean([row.occupancy for row in rows]))
+    """Their mean, without the noise that would decide between equal ones."""
+    return round(float(np.mean([row.occupancy for row in rows])), 4)

@@ -12,7 +12,9 @@ from .errors import UserError
 
 MAX_ATOMS = 50_000
 """Largest polymer that is sent; a surface of so many atoms is a million triangles."""
-_FIELDS = "(x, y, z, elem, name, resn, resi, chain, segi, alt, q)"
+_FIELDS = "(x, y, z, elem, name, resn, resi, chain, segi, alt, q, rank)"
+_NAME, _RESIDUE_NAME, _ALT, _OCCUPANCY, _RANK = 4, 5, 9, 10, 11
+_RESIDUE = slice(6, 9)
 
 
 @dataclass(frozen=True)
@@ -147,17 +149,42 @@ def object_state(name: str, state: int, _self: Any) -> int:
 
 
 def _one_conformer(rows: list[tuple]) -> list[tuple]:
-    """Of alternate locations keep each residue's best occupied one; ties go to the first letter."""
-    weight: dict[tuple, dict[str, float]] = {}
-    for *_, resi, chain, segi, alt, occupancy in rows:
-        if alt:
-            letters = weight.setdefault((segi, chain, resi), {})
-            letters[alt] = letters.get(alt, 0.0) + occupancy
-    best = {
-        residue: min(letters, key=lambda alt: (-letters[alt], alt))
-        for residue, letters in weight.items()
+    """One alternate location of each residue, chosen as the core does for files.
+
+    It is the one with the highest mean occupancy, the first in the file of equal ones, together
+    with others of the same residue name that share no atom with it.
+    """
+    residues: dict[tuple, list[tuple]] = {}
+    for row in rows:
+        if row[_ALT]:
+            residues.setdefault(row[_RESIDUE], [])
+    for row in rows:
+        if row[_RESIDUE] in residues:
+            residues[row[_RESIDUE]].append(row)
+    kept = {row for site in residues.values() for row in _conformer(site)}
+    return [row for row in rows if row[_RESIDUE] not in residues or row in kept]
+
+
+def _conformer(site: list[tuple]) -> list[tuple]:
+    lettered = {row[_NAME] for row in site if row[_ALT]}
+    conformers: dict[str, list[tuple]] = {}
+    for row in sorted(site, key=lambda row: row[_RANK]):
+        if row[_NAME] in lettered:
+            conformers.setdefault(row[_ALT], []).append(row)
+    occupancy = {
+        letter: round(float(np.mean([row[_OCCUPANCY] for row in rows])), 4)
+        for letter, rows in conformers.items()
     }
-    return [row for row in rows if not row[9] or row[9] == best[row[8], row[7], row[6]]]
+    best = sorted(conformers, key=lambda letter: -occupancy[letter])
+    residue = conformers[best[0]][0][_RESIDUE_NAME]
+    letters: set[str] = set()
+    names: set[str] = set()
+    for letter in best:
+        own = {row[_NAME] for row in conformers[letter] if row[_RESIDUE_NAME] == residue}
+        if own and not own & names:
+            letters.add(letter)
+            names |= own
+    return [row for row in site if row[_NAME] not in lettered or row[_ALT] in letters]
 
 
 def _atoms(rows: list[tuple], name: str, state: int, _self: Any) -> Atoms:

@@ -56,10 +56,17 @@ class Coloring:
         kind = mode.rstrip("0123456789") if mode.startswith("expert") else mode
         if minimum is not None and maximum is not None and not minimum < maximum:
             raise UserError(f"minimum must be below maximum, got {minimum:g} and {maximum:g}")
+        if kind == "expert" and mode != kind and int(mode[len(kind) :]) < 1:
+            raise UserError(f"experts are numbered from 1, got '{mode}'")
         if kind not in MODES:
             return cls(mode="plain", stops=(tuple(_plain(by.strip(), _self)),))
         stops = palette_stops(palette or DEFAULT_PALETTES.get(kind, "viridis"), _self)
         return cls(mode, tuple(map(tuple, stops.tolist())), minimum, maximum)
+
+    @property
+    def expert(self) -> int | None:
+        """The one expert whose share is shown; None in other modes."""
+        return int(self.mode[len("expert") :]) if self.mode[len("expert") :].isdigit() else None
 
     def key(self, surface: Surface) -> tuple:
         """What the colours of a frame depend on; the same key means the same colours."""
@@ -86,10 +93,35 @@ class Coloring:
         if need is not None and need not in surface.attributes:
             return f"'{surface.name}' holds no values for colour '{self.mode}'"
         shares = surface.attributes.get("expert")
-        if need == "expert" and shares is not None and self.mode != "expert":
-            if not 1 <= int(self.mode[len("expert") :]) <= shares.shape[1]:
-                return f"'{surface.name}' has experts 1 to {shares.shape[1]}, got '{self.mode}'"
+        if self.expert and shares is not None and self.expert > shares.shape[1]:
+            return f"'{surface.name}' has experts 1 to {shares.shape[1]}, got '{self.mode}'"
         return None
+
+    def ends(self, surface: Surface) -> tuple[float, float] | None:
+        """Values at the ends of the scale, chosen or not; None where there is no scale yet."""
+        if self.mode == "motion":
+            low, high = -FIRST_RANGE, FIRST_RANGE
+        elif self.expert:
+            low, high = 0.0, 1.0
+        elif self.mode == "fluctuation" and self.mode in surface.attributes:
+            top = float(np.percentile(surface.attributes[self.mode], PERCENTILE))
+            low, high = 0.0, max(top, SMALLEST_RANGE)
+        else:
+            return None
+        return (
+            low if self.minimum is None else self.minimum,
+            high if self.maximum is None else self.maximum,
+        )
+
+    def inverted(self, surface: Surface) -> str | None:
+        """Why the scale is none, where one of its ends follows from the values."""
+        low, high = self.ends(surface) or (0.0, 1.0)
+        if low < high:
+            return None
+        return (
+            f"minimum must be below maximum, got {low:g} and {high:g}, one of which follows from "
+            "the values; give both"
+        )
 
     def colors(self, surface: Surface, k: int, _self: Any) -> np.ndarray:
         """Red, green, blue at the vertices of frame ``k``, (n, 3); grey where not yet known."""
@@ -98,10 +130,9 @@ class Coloring:
             found = np.array([UNKNOWN])
         return np.broadcast_to(found, (len(surface.frames[k].vertices), 3))
 
-    def scaled(self, values: np.ndarray, low: float, high: float) -> np.ndarray:
-        """Colours of values on this scale; ``low`` and ``high`` where none was chosen."""
-        low = low if self.minimum is None else self.minimum
-        high = high if self.maximum is None else self.maximum
+    def scaled(self, values: np.ndarray, surface: Surface) -> np.ndarray:
+        """Colours of values on this scale."""
+        low, high = self.ends(surface) or (0.0, 1.0)
         return scale_colors(values, low, high, np.array(self.stops))
 
 
@@ -120,7 +151,7 @@ def _plain_colors(how: Coloring, surface: Surface, k: int, _self: Any) -> np.nda
 
 
 def _motion_colors(how: Coloring, surface: Surface, k: int, _self: Any) -> np.ndarray:
-    return how.scaled(surface.frames[k].displacement, -FIRST_RANGE, FIRST_RANGE)
+    return how.scaled(surface.frames[k].displacement, surface)
 
 
 def _normal_colors(how: Coloring, surface: Surface, k: int, _self: Any) -> np.ndarray:
@@ -129,10 +160,7 @@ def _normal_colors(how: Coloring, surface: Surface, k: int, _self: Any) -> np.nd
 
 def _fluctuation_colors(how: Coloring, surface: Surface, k: int, _self: Any) -> np.ndarray | None:
     values = surface.at_vertices("fluctuation", k)
-    if values is None:
-        return None
-    high = float(np.percentile(surface.attributes["fluctuation"], PERCENTILE))
-    return how.scaled(values, 0.0, max(high, SMALLEST_RANGE))
+    return None if values is None else how.scaled(values, surface)
 
 
 def _chain_colors(how: Coloring, surface: Surface, k: int, _self: Any) -> np.ndarray | None:
@@ -154,9 +182,9 @@ def _expert_colors(how: Coloring, surface: Surface, k: int, _self: Any) -> np.nd
     shares = surface.at_vertices("expert", k)
     if shares is None:
         return None
-    if how.mode != "expert":
-        number = int(how.mode[len("expert") :])
-        return how.scaled(shares[:, number - 1], 0.0, 1.0) if number <= shares.shape[1] else None
+    if how.expert:
+        known = how.expert <= shares.shape[1]
+        return how.scaled(shares[:, how.expert - 1], surface) if known else None
     return np.clip(shares @ category_colors(shares.shape[1]), 0.0, 1.0)
 
 

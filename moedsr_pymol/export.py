@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -55,19 +55,19 @@ def save_surface(surface: Surface, path: str, _self: Any) -> list[Path]:
 
 def _write_all(jobs: list[tuple[Path, Callable[[IO[bytes]], None]]]) -> None:
     """Write everything under other names, and rename only when all of it is there."""
-    written: list[tuple[str, Path]] = []
+    written: list[tuple[Path, Path]] = []
     try:
         for path, write in jobs:
-            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".moedsr-")
-            written.append((temporary, path))
-            with os.fdopen(handle, "wb") as file:
+            temporary = path.with_name(f".moedsr-{uuid4().hex}")
+            with temporary.open("xb") as file:  # its mode follows the umask
+                written.append((temporary, path))
                 write(file)
         while written:
             os.replace(*written[0])
             written.pop(0)
     finally:
         for temporary, _ in written:
-            os.unlink(temporary)
+            temporary.unlink()
 
 
 def _numbered(

@@ -66,7 +66,7 @@ def fetch(
     free = workspace.free_name(wanted, wanted, _self)
     surface = Surface(free, lies_on, coloring, planned=label.frames if label else 1)
     receiver = Receiver(backend_of(job, backend, labels), _old_job(job))
-    run(Job(surface, receiver, workspace, Progress(free, quiet), _self), wait)
+    run(Job(surface, receiver, workspace, Progress(surface, quiet), _self), wait, _self)
     return free
 
 

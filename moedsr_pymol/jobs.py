@@ -17,8 +17,6 @@ from .receiver import Receiver
 from .repaint import Repaint
 from .surface import Frame, Surface
 
-WAIT_S = 0.1
-
 
 class Job:
     """One prediction and the object it fills.
@@ -62,7 +60,7 @@ class Job:
         """Begin to receive frames, in the place of a job that fills the same object."""
         earlier = self._workspace.jobs.get(self.surface.name)
         if earlier is not None:
-            earlier.cancel()
+            earlier.give_way()
         self._workspace.jobs[self.surface.name] = self
         self._receiver.start()
 
@@ -72,21 +70,11 @@ class Job:
             self.state, self.error = ("failed", error) if error else ("cancelled", None)
             self._receiver.stop()
 
-    def wait(self) -> None:
-        """Show everything, then return; Ctrl-C cancels.
-
-        Raises:
-            UserError: If it failed.
-        """
-        try:
-            while not self.over:
-                self.step(WAIT_S)
-        except KeyboardInterrupt:
-            self.cancel()
-            while not self.over:
-                self.step(0.0)
-        if self.error is not None:
-            raise self.error
+    def give_way(self) -> None:
+        """Stop for a job that fills the same object."""
+        if self.state == "running":
+            self.state = "replaced"
+            self._receiver.stop()
 
     def step(self, patience: float) -> None:
         """Do the next small thing: take one event, or draw one frame anew.
@@ -115,11 +103,15 @@ class Job:
 
     def _check_objects(self) -> None:
         """Stop when the user has deleted what the job is for."""
-        shown = bool(self.surface.frames)
-        name = self.surface.name if shown else self._molecule
-        if name and name not in self._cmd.get_names("objects"):
+        lost = ""
+        if self.surface.frames:
+            if not self._workspace.keeps(self.surface, self._cmd):
+                lost = f"'{self.surface.name}' was deleted"
+        elif self._molecule and self._molecule not in self._cmd.get_names("objects"):
+            lost = f"'{self._molecule}' was renamed or deleted"
+        if lost:
             self.cancel()
-            self.progress.say(f"'{name}' was deleted, so the prediction was cancelled")
+            self.progress.say(f"{lost}, so the prediction was cancelled")
             self.surface.frames.clear()
 
     def _on_job(self, job: str) -> None:
@@ -155,19 +147,20 @@ class Job:
     def _finish(self) -> None:
         """Draw anew what the last frames have made out of date, one frame a step."""
         if self._repaint is None:
-            self._repaint = Repaint(self.surface, self._cmd)
+            self._repaint = Repaint(self.surface, self._workspace, self._cmd)
             if self.surface.frames:
                 self.surface.coloring = self.surface.coloring.settled(self.surface)
         self._repaint.step(0.0)
         if self._repaint.over:
-            self.error = self.error or self._repaint.error
+            if self.state != "replaced":
+                self.error = self.error or self._repaint.error
             self._end()
 
     def _end(self) -> None:
         self._ended = True
-        self._workspace.jobs.pop(self.surface.name, None)
+        self._workspace.leave(self)
         kept = len(self.surface.frames)
-        self.progress.end(self.state, self.surface.name, kept)
+        self.progress.end(self.state, kept)
         if self.error is not None and kept:
             self.error = type(self.error)(
                 f"{self.error}; kept {counted(kept, 'finished frame')} in '{self.surface.name}'"
@@ -177,7 +170,7 @@ class Job:
         self.cancel(error)
         self.error = self.error or error
         self._ended = True
-        self._workspace.jobs.pop(self.surface.name, None)
+        self._workspace.leave(self)
 
 
 _EVENTS: dict[str, Callable[[Job, Any], None]] = {

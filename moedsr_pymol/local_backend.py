@@ -22,9 +22,17 @@ from .remote import Address, BackendClient, Patience, Ways, checked_health
 from .settings import load_settings
 
 SERVER_MODULE = "moedsr_core.backend.server"
-START_S = 120.0
-"""How long the server may take to answer [s]; importing torch from a cold disk takes half."""
-CHECK_S = 60.0
+NEEDED = ("moedsr_core", "fastapi", "uvicorn")
+INSTALL = (
+    "install moedsr there, in the project's folder, with 'pip install \".[server]\"', or name "
+    "another Python with 'moedsr_backend python=/path/to/python'"
+)
+START_S = 600.0
+"""How long the server may take to answer while its process lives [s]; on a busy computer, from a
+cold disk, it has taken two minutes."""
+LOOK_S = 0.5
+"""Time between looks, so that Ctrl-C is heeded on Windows too [s]."""
+CHECK_S = 120.0
 END_S = 4.0
 """How long it may take to end by itself [s]; it allows itself two."""
 LOG_LINES = 200
@@ -57,16 +65,13 @@ def find_python() -> str:
     if named:
         return check_python(named)
     for candidate in own_interpreters():
-        if holds_core(candidate):
+        if not missing_from(candidate):
             return candidate
-    raise BackendError(
-        "no Python with moedsr_core was found; install moedsr there with 'pip install "
-        "moedsr[server]', or name another with 'moedsr_backend python=/path/to/python'"
-    )
+    raise BackendError(f"no Python that holds moedsr was found; {INSTALL}")
 
 
 def check_python(name: str) -> str:
-    """Full path of an interpreter that holds the core.
+    """Full path of an interpreter that holds the core and what its server needs.
 
     Raises:
         BackendError: If it does not, or is no program.
@@ -76,24 +81,26 @@ def check_python(name: str) -> str:
         raise BackendError(
             f"there is no Python at '{name}'; name one with 'moedsr_backend python=/path/to/python'"
         )
-    if not holds_core(path):
-        raise BackendError(
-            f"'{name}' does not hold moedsr_core; install moedsr there with 'pip install "
-            "moedsr[server]', or name another with 'moedsr_backend python=/path/to/python'"
-        )
+    missing = missing_from(path)
+    if missing:
+        raise BackendError(f"'{name}' does not hold {missing}; {INSTALL}")
     return path
 
 
-def holds_core(python: str) -> bool:
-    """Whether an interpreter can import moedsr_core."""
+def missing_from(python: str) -> str:
+    """Which of the packages that a server needs an interpreter lacks; empty if none."""
+    program = (
+        f"import importlib.util as u; print('found', *[n for n in {NEEDED} if not u.find_spec(n)])"
+    )
     try:
         done = subprocess.run(
-            [python, "-c", "import moedsr_core"], stdin=subprocess.DEVNULL, capture_output=True,
+            [python, "-c", program], stdin=subprocess.DEVNULL, capture_output=True, text=True,
             timeout=CHECK_S, **_surroundings(python),
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
+        return NEEDED[0]
+    found, *missing = done.stdout.split() or [""]
+    return ", ".join(missing) if found == "found" else NEEDED[0]
 
 
 def _surroundings(python: str) -> dict[str, Any]:
@@ -211,10 +218,13 @@ class LocalBackend:
         try:
             process.stdin.write(token.encode() + b"\n")
             process.stdin.flush()
-            answer = json.loads(answers.get(timeout=START_S))
+            answer = json.loads(_first(answers))
             return int(answer["port"])
         except queue.Empty:
-            problem = f"it said nothing for {START_S:.0f} s"
+            problem = (
+                f"it said nothing for {START_S:.0f} s; run the command again when the computer is "
+                "less busy"
+            )
         except (OSError, ValueError, KeyError, TypeError):
             drain.join(timeout=1.0)
             problem = self.last_words() or "it ended without a word"
@@ -237,6 +247,21 @@ class LocalBackend:
                 break
             except subprocess.TimeoutExpired:
                 continue
+
+
+def _first(answers: queue.Queue[bytes]) -> bytes:
+    """The first answer; one that ends gives an empty one at once.
+
+    Raises:
+        queue.Empty: If none has come after :data:`START_S`.
+    """
+    deadline = time.monotonic() + START_S
+    while True:
+        try:
+            return answers.get(timeout=LOOK_S)
+        except queue.Empty:
+            if time.monotonic() > deadline:
+                raise
 
 
 def _close(pipe: IO[bytes] | None) -> None:

@@ -8,14 +8,14 @@ from typing import Any
 from .atoms import polymer_atoms
 from .backends import backend_named
 from .coloring import Coloring
-from .errors import UserError
+from .errors import RefusedError, UserError
 from .jobs import Job
 from .labels import Label, keep_label
 from .progress import Progress
 from .receiver import Begin, Receiver
 from .remote import BackendClient
 from .surface import Surface
-from .window import in_window, run_between_events
+from .window import run_task
 from .workspace import Workspace
 
 
@@ -31,7 +31,7 @@ class Order:
         coloring: How it is coloured.
         backend: Where it is computed.
         wait: Whether to return only when it is complete, as it always does without a window,
-            where nothing would show the frames; None waits there alone.
+            where nothing would show the frames; None waits there and in scripts.
         quiet: Whether to say nothing.
     """
 
@@ -63,31 +63,34 @@ def carry_out(order: Order, _self: Any) -> str:
         atoms, backend=backend.name, selection=order.selection, surface=name, frames=frames
     )
     surface = Surface(name, atoms, order.coloring, planned=frames)
-    receiver = Receiver(backend, _new_job(atoms.arrays(), order.options, label))
-    run(Job(surface, receiver, workspace, Progress(name, order.quiet), _self), order.wait)
+    receiver = Receiver(backend, _new_job(atoms.arrays(), order, label))
+    run(Job(surface, receiver, workspace, Progress(surface, order.quiet), _self), order.wait, _self)
     return name
 
 
-def run(job: Job, wait: bool | None) -> None:
+def run(job: Job, wait: bool | None, _self: Any) -> None:
     """Start a job that replaces what runs under its name, and wait for it.
 
     Args:
         job: The job.
-        wait: Whether to wait; None waits only where no window would show the frames.
+        wait: Whether to wait; see :func:`window.run_task`.
+        _self: PyMOL.
 
     Raises:
         UserError: If it was waited for and failed.
     """
     job.start()
-    if wait or not in_window():
-        job.wait()
-    else:
-        run_between_events(job)
+    try:
+        run_task(job, wait, _self)
+    except KeyboardInterrupt:
+        job.cancel()
+        run_task(job, True, _self)
 
 
-def _new_job(arrays: dict[str, Any], options: dict[str, Any], label: Label) -> Begin:
+def _new_job(arrays: dict[str, Any], order: Order, label: Label) -> Begin:
     def begin(client: BackendClient) -> str:
-        job = client.create(arrays, options)
+        _refuse_expert(order, client)
+        job = client.create(arrays, order.options)
         try:
             keep_label(job, label)
         except UserError:
@@ -95,3 +98,26 @@ def _new_job(arrays: dict[str, Any], options: dict[str, Any], label: Label) -> B
         return job
 
     return begin
+
+
+def _refuse_expert(order: Order, client: BackendClient) -> None:
+    """Refuse the colour of an expert that the model does not have, as far as its list tells.
+
+    Raises:
+        UserError: If there is no such expert.
+    """
+    if order.coloring.expert is None:
+        return
+    try:
+        models = client.models()
+    except RefusedError:
+        return  # the list is not there until a worker is up
+    named = order.options.get("model")
+    for model in models:
+        chosen = model.get("name") == named if named else model.get("default")
+        count = model.get("experts")
+        if chosen and isinstance(count, int) and order.coloring.expert > count:
+            raise UserError(
+                f"color must be expert1 to expert{count} for model '{model.get('name')}', got "
+                f"'{order.coloring.mode}'"
+            )

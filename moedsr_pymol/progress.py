@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .surface import Surface
 
 from .arguments import counted
 
@@ -16,13 +19,13 @@ class Progress:
     """Lines about one job.
 
     Args:
-        name: The object being made.
+        surface: What is being made; its name may change.
         quiet: Whether to say nothing.
     """
 
-    def __init__(self, name: str, quiet: bool) -> None:
+    def __init__(self, surface: Surface, quiet: bool) -> None:
         self.line = ""
-        self._name, self._quiet = name, quiet
+        self._surface, self._quiet = surface, quiet
         self._stage, self._said = "", 0.0
         self._begin = time.monotonic()
 
@@ -34,12 +37,14 @@ class Progress:
             self._stage, self._said = stage, now
             self.say(self.line)
 
-    def end(self, state: str, name: str, frames: int) -> None:
+    def end(self, state: str, frames: int) -> None:
         """Say how it ended."""
         seconds = time.monotonic() - self._begin
         if state == "done":
             made = counted(frames, "frame")
             self.say(f"{made} in {seconds:.1f} s; press play" if frames > 1 else "surface loaded")
+        elif state == "replaced":
+            self.say("a new prediction takes its place")
         elif state == "cancelled":
             kept = counted(frames, "finished frame")
             self.say(f"cancelled; kept {kept}" if frames else "cancelled")
@@ -47,7 +52,7 @@ class Progress:
     def say(self, text: str) -> None:
         """Write one line, unless quiet."""
         if not self._quiet:
-            sys.stdout.write(f" moedsr: {self._name}: {text}\n")
+            sys.stdout.write(f" moedsr: {self._surface.name}: {text}\n")
             sys.stdout.flush()
 
 

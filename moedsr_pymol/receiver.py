@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from .backends import Backend
@@ -19,6 +21,9 @@ PATIENCE = Patience()
 RESTARTS = 3
 """How often a local backend that ends in mid-job is started again without a new frame."""
 WAITING = "waiting for the server"
+STARTING = "starting the backend"
+SAY_S = 5.0
+"""Time between words about a backend that is starting [s]."""
 
 Begin = Callable[[BackendClient], str]
 """Starts a job, or looks for one, and gives its id."""
@@ -81,10 +86,10 @@ class Receiver:
             self.events.put(("failed", BackendError(text)))
 
     def _start_job(self) -> None:
-        if not self.backend.running:
-            self.events.put(("progress", {"stage": "starting the backend"}))
-        client = self.backend.client(PATIENCE)
+        client = self._started(STARTING)
         try:
+            if self._stop.is_set():
+                raise StoppedError("the prediction was cancelled")
             job = self._begin(client)
         finally:
             client.close()
@@ -112,8 +117,30 @@ class Receiver:
             self._last_words = self.backend.last_words()
             if self._deaths > RESTARTS:
                 raise BackendError("the backend ended in mid-job again and again")
-            self.events.put(("progress", {"stage": "starting the backend again"}))
-        return self.backend.client(PATIENCE)
+        return self._started(f"{STARTING} again")
+
+    def _started(self, stage: str) -> BackendClient:
+        """A connection to the backend, and words about the time that its start takes."""
+        if self.backend.running:
+            return self.backend.client(PATIENCE)
+        with self._going_on(stage):
+            return self.backend.client(PATIENCE)
+
+    @contextmanager
+    def _going_on(self, stage: str) -> Iterator[None]:
+        done, begin = threading.Event(), time.monotonic()
+        self.events.put(("progress", {"stage": stage}))
+
+        def say() -> None:
+            while not done.wait(SAY_S):
+                text = f"{stage}, {time.monotonic() - begin:.0f} s"
+                self.events.put(("progress", {"stage": text}))
+
+        threading.Thread(target=say, name="moedsr-start", daemon=True).start()
+        try:
+            yield
+        finally:
+            done.set()
 
     def _report(self, reason: str, waited: float) -> None:
         self.events.put(("progress", {"stage": WAITING, "reason": reason}))

@@ -13,23 +13,24 @@ class Repaint:
 
     Args:
         surface: The surface, with its new colouring already set.
+        workspace: Where it is kept.
         _self: PyMOL.
     """
 
-    def __init__(self, surface: Surface, _self: Any) -> None:
-        self._surface, self._cmd = surface, _self
+    def __init__(self, surface: Surface, workspace: Any, _self: Any) -> None:
+        self._surface, self._workspace, self._cmd = surface, workspace, _self
         self.over = False
         self.error: UserError | None = None
 
     def step(self, patience: float) -> None:
         """Load one state; the last step drops PyMOL's cached drawings."""
-        name = self._surface.name
         outdated = self._surface.outdated()
-        if outdated and name not in self._cmd.get_names("objects"):
+        if self._surface.frames and not self._workspace.keeps(self._surface, self._cmd):
+            name = self._surface.name
             self.over, self.error = True, UserError(f"'{name}' was deleted before it was complete")
         elif outdated:
             self._surface.show(outdated[0], self._cmd)
         else:
             self.over = True
             if self._surface.frames:
-                self._cmd.rebuild(name)
+                self._cmd.rebuild(self._surface.name)

@@ -11,6 +11,7 @@ from .atoms import Molecule, place, placement
 from .cgo import Layout, load_state
 from .coloring import Coloring
 from .errors import BackendError
+from .marks import new_mark, set_mark
 from .nearest import nearest
 
 
@@ -69,6 +70,7 @@ class Surface:
         attributes: Values at each point of the first frame: ``atom``, ``expert``,
             ``fluctuation`` [Å], ``mean_displacement`` [Å], as far as they have come.
         summary: What the backend said at the end.
+        mark: What the object bears, by which it is known again.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Surface:
     frames: list[Frame] = field(default_factory=list)
     attributes: dict[str, np.ndarray] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
+    mark: str = field(default_factory=new_mark)
     _shown: dict[int, tuple] = field(default_factory=dict)
     _nearest: dict[int, np.ndarray] = field(default_factory=dict)
 
@@ -115,8 +118,14 @@ class Surface:
             frame.layout.floats(frame.vertices, frame.normals, colors), self.name, k + 1, _self
         )
         if not self._shown:
+            set_mark(self.name, self.mark, _self)
             place(self.name, placement(self.atoms, _self), _self)
         self._shown[k] = key
+
+    @property
+    def states(self) -> int:
+        """States that its object was given."""
+        return len(self._shown)
 
     def outdated(self) -> list[int]:
         """Frames that are not shown, or in colours that no longer hold."""

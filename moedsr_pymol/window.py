@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 TICK_MS = 10
+WAIT_S = 0.1
 _BINDINGS = ("PyQt5", "PySide2", "PyQt6", "PySide6")
 
 
@@ -29,10 +31,10 @@ class Task(Protocol):
 class _Timer:
     """Steps a task: after each step it rests as long, so that the window gets its half."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, at_end: Callable[[Task], None]) -> None:
         from pymol.Qt import QtCore
 
-        self._task = task
+        self._task, self._at_end = task, at_end
         self._timer = QtCore.QTimer()
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._tick)
@@ -46,18 +48,75 @@ class _Timer:
             self._timer.start(max(TICK_MS, int(1000 * (time.monotonic() - begin))))
             return
         _running.discard(self)
-        if self._task.error is not None:
-            from pymol import colorprinting
-
-            colorprinting.error(f" Error: {self._task.error}")
+        self._at_end(self._task)
 
 
 _running: set[_Timer] = set()
+_waiting: list[int] = []
+"""Scripts that were open when each wait began."""
+
+
+def run_task(task: Task, wait: bool | None, _self: Any) -> None:
+    """Do a task while the window stays alive.
+
+    Args:
+        task: What is to be done.
+        wait: Whether to return only when it is over, as is always so without a window; None waits
+            in a script, whose next line may need it, and not for a typed command.
+        _self: PyMOL.
+
+    Raises:
+        UserError: If it was waited for and failed.
+    """
+    if not in_window():
+        while not task.over:
+            task.step(WAIT_S)
+    elif wait or (wait is None and in_script(_self)):
+        wait_between_events(task, _self)
+    else:
+        run_between_events(task)
+        return
+    if task.error is not None:
+        raise task.error
 
 
 def run_between_events(task: Task) -> None:
     """Start a task and return; its errors are printed."""
-    _Timer(task)
+    _Timer(task, _print_error)
+
+
+def _print_error(task: Task) -> None:
+    if task.error is not None:
+        from pymol import colorprinting
+
+        colorprinting.error(f" Error: {task.error}")
+
+
+def wait_between_events(task: Task, _self: Any) -> None:
+    """Do a task; the window goes on, and so does what is typed into it."""
+    from pymol.Qt import QtCore
+
+    loop = QtCore.QEventLoop()
+    _waiting.append(_open_scripts(_self))
+    try:
+        _Timer(task, lambda _: loop.quit())
+        (loop.exec if hasattr(loop, "exec") else loop.exec_)()
+    finally:
+        _waiting.pop()
+
+
+def in_script(_self: Any) -> bool:
+    """Whether a command comes from a script (``@file``) rather than from somebody who types."""
+    return _open_scripts(_self) > max(_waiting, default=0)
+
+
+def _open_scripts(_self: Any) -> int:
+    """Scripts that PyMOL's parser is in the middle of, one within the other."""
+    parser = getattr(_self, "_parser", None)
+    if parser is None:
+        return 0
+    files = [getattr(parser.layer[k], "script", None) for k in range(parser.nest + 1)]
+    return sum(1 for file in files if file is not None and not file.closed)
 
 
 def in_window() -> bool:

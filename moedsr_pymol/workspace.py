@@ -6,6 +6,7 @@ from typing import Any
 
 from .errors import UserError
 from .jobs import Job
+from .marks import find_marked
 from .surface import Surface
 
 
@@ -18,14 +19,58 @@ class Workspace:
 
     @classmethod
     def of(cls, _self: Any) -> Workspace:
-        """The workspace of a PyMOL, which forgets objects that were deleted."""
+        """The workspace of a PyMOL, as its objects are now."""
         holder = _self._pymol
         if not isinstance(getattr(holder, "_moedsr", None), cls):
             holder._moedsr = cls()
         workspace: Workspace = holder._moedsr
-        names = set(_self.get_names("objects"))
-        workspace.surfaces = {k: v for k, v in workspace.surfaces.items() if k in names}
+        workspace._look(_self)
         return workspace
+
+    def _look(self, _self: Any) -> None:
+        """Follow surfaces that were renamed, and forget those that were deleted or replaced.
+
+        One that a job fills is forgotten by the job alone, which looks between two states.
+        """
+        filling = [job.surface for job in self.jobs.values()]
+        for surface in list(self.surfaces.values()):
+            if not self._follow(surface, _self) and not any(surface is one for one in filling):
+                self._forget(surface)
+
+    def keeps(self, surface: Surface, _self: Any) -> bool:
+        """Whether PyMOL still holds the very object of a surface, which is forgotten if not."""
+        found = self._follow(surface, _self)
+        if not found:
+            self._forget(surface)
+        return found
+
+    def _follow(self, surface: Surface, _self: Any) -> bool:
+        """Find the object of a surface, under another name too."""
+        name = find_marked(surface.mark, surface.states, surface.name, _self)
+        if name and name != surface.name:
+            job = self.jobs.get(surface.name)
+            self._forget(surface)
+            surface.name = name
+            if job is not None and job.surface is surface:
+                self._rename_job(job, name)
+        if name:
+            self.surfaces[name] = surface
+        return bool(name)
+
+    def _forget(self, surface: Surface) -> None:
+        if self.surfaces.get(surface.name) is surface:
+            del self.surfaces[surface.name]
+
+    def _rename_job(self, job: Job, name: str) -> None:
+        self.leave(job)
+        if name in self.jobs:
+            job.give_way()
+        else:
+            self.jobs[name] = job
+
+    def leave(self, job: Job) -> None:
+        """Forget a job that is over."""
+        self.jobs = {name: other for name, other in self.jobs.items() if other is not job}
 
     def surface(self, name: str) -> Surface:
         """One of our surfaces.
@@ -46,9 +91,14 @@ class Workspace:
             molecule: Object that the surface belongs to.
 
         Raises:
-            UserError: If it is the name of an object that is not ours.
+            UserError: If PyMOL allows no such name, or an object that is not ours has it.
         """
         name = _self.get_legal_name(wanted or f"{molecule}_surf")
+        if not name:
+            raise UserError(
+                f"name must hold letters from a to z or digits, got '{wanted}'; PyMOL allows no "
+                "other names"
+            )
         if name in _self.get_names("all") and name not in self.surfaces:
             raise UserError(
                 f"there is a '{name}' already that is not a surface of this plugin; give another "
@@ -62,6 +112,7 @@ class Workspace:
         Raises:
             UserError: If another object has taken the name meanwhile.
         """
+        self._look(_self)
         self.free_name(name, name, _self)
         self.surfaces.pop(name, None)
         _self.delete(name)

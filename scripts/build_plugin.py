@@ -10,9 +10,9 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
+from uuid import uuid4
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "moedsr_pymol"))  # the package itself needs a running PyMOL
@@ -34,8 +34,8 @@ def build(folder: Path) -> Path:
     manifest = json.loads((ROOT / FILE_NAME).read_text(encoding="utf-8"))
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{manifest['package']}-{manifest['version']}.zip"
-    handle, temporary = tempfile.mkstemp(dir=folder, suffix=".tmp")
-    with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w") as archive:
+    temporary = target.with_name(f"{uuid4().hex}.tmp")
+    with temporary.open("xb") as file, zipfile.ZipFile(file, "w") as archive:
         for name, text in package_files(manifest).items():
             member = zipfile.ZipInfo(f"{manifest['package']}/{name}", TIMESTAMP)
             member.compress_type = zipfile.ZIP_DEFLATED

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
+import threading
+import types
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ import pytest
 from pymol_support import call, child_environment, is_alive, open_pymol, wait_until
 
 from moedsr_pymol import local_backend as backend_module
+from moedsr_pymol import receiver
 from moedsr_pymol.errors import BackendError
 from moedsr_pymol.local_backend import LocalBackend, find_python
 from moedsr_pymol.settings import load_settings, save_settings
@@ -115,7 +119,7 @@ def test_the_token_stays_off_the_command_line_and_out_of_the_settings(monkeypatc
 
 def test_the_interpreter_is_the_setting_then_the_variable_then_pymols_own(monkeypatch, tmp_path):
     held = {sys.executable, str(tmp_path / "a"), str(tmp_path / "b")}
-    monkeypatch.setattr(backend_module, "holds_core", lambda path: path in held)
+    monkeypatch.setattr(backend_module, "missing_from", lambda path: "" if path in held else "all")
     for name in ("a", "b"):
         (tmp_path / name).touch()
     assert find_python() == sys.executable
@@ -129,17 +133,74 @@ def test_a_launcher_is_not_taken_for_python(monkeypatch, tmp_path):
     asked = []
     monkeypatch.setattr(sys, "executable", str(tmp_path / "PyMOL"))
     (tmp_path / "PyMOL").touch()
-    monkeypatch.setattr(backend_module, "holds_core", lambda path: bool(asked.append(path)))
-    with pytest.raises(BackendError, match="no Python with moedsr_core was found"):
+    monkeypatch.setattr(backend_module, "missing_from", lambda path: asked.append(path) or "all")
+    with pytest.raises(BackendError, match=r"no Python that holds moedsr .* install \".\[server\]"):
         find_python()
     assert asked and str(tmp_path / "PyMOL") not in asked
 
 
-def test_a_python_without_the_core_is_refused_by_name(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", "")
-    monkeypatch.setattr(backend_module, "holds_core", lambda path: False)
-    with pytest.raises(BackendError, match="does not hold moedsr_core; install moedsr there"):
+@pytest.mark.parametrize("lacking", ["moedsr_core", "fastapi", "uvicorn"])
+def test_a_python_without_the_core_or_its_server_is_refused_by_name(monkeypatch, lacking):
+    modules = {**dict.fromkeys(backend_module.NEEDED, "json"), lacking: "no_such_module"}
+    monkeypatch.setattr(backend_module, "NEEDED", tuple(modules.values()))
+    with pytest.raises(BackendError, match="does not hold no_such_module; install moedsr there"):
         backend_module.check_python(sys.executable)
+
+
+def test_a_program_that_is_no_python_is_refused(monkeypatch, tmp_path):
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\nexit 0\n")
+    program.chmod(0o755)
+    with pytest.raises(BackendError, match="does not hold moedsr_core"):
+        backend_module.check_python(str(program))
+
+
+def test_the_core_and_its_server_are_found_in_this_python():
+    assert backend_module.NEEDED == ("moedsr_core", "fastapi", "uvicorn")
+    assert backend_module.missing_from(sys.executable) == ""
+
+
+class SlowBackend:
+    """A backend whose start lasts until it is let go."""
+
+    name, running, stopped = "local", False, False
+
+    def __init__(self) -> None:
+        self.go, self.asked, self.begun = threading.Event(), threading.Event(), threading.Event()
+
+    def client(self, patience: Any = None) -> Any:
+        self.asked.set()
+        self.go.wait(30)
+        return types.SimpleNamespace(close=self.begun.set)
+
+    def last_words(self) -> str:
+        return ""
+
+
+def test_a_start_that_lasts_is_told_and_can_be_cancelled(monkeypatch):
+    monkeypatch.setattr(receiver, "SAY_S", 0.02)
+    backend, asked = SlowBackend(), []
+    stream = receiver.Receiver(backend, lambda client: asked.append(client) or "job")
+    stream.start()
+    told = [stream.events.get(timeout=30) for _ in range(3)]
+    assert [kind for kind, _ in told] == ["progress"] * 3
+    assert [fields["stage"] for _, fields in told[:2]] == [
+        "starting the backend", "starting the backend, 0 s"
+    ]  # fmt: skip
+    stream.stop()
+    backend.go.set()
+    assert backend.begun.wait(30)  # the connection is closed unused
+    assert not asked
+
+
+def test_a_child_that_lives_is_waited_for(monkeypatch):
+    monkeypatch.setattr(backend_module, "LOOK_S", 0.01)
+    answers: queue.Queue[bytes] = queue.Queue()
+    threading.Timer(0.1, answers.put, [b"late"]).start()
+    assert backend_module._first(answers) == b"late"
+    monkeypatch.setattr(backend_module, "START_S", 0.05)
+    with pytest.raises(queue.Empty):
+        backend_module._first(answers)
 
 
 def test_a_module_in_the_users_folder_does_not_shadow_the_servers(monkeypatch, tmp_path):

@@ -38,6 +38,9 @@ BAD_ARGUMENTS = [
     ({"wait": "2"}, "wait must be"),
     ({"mesh": "cubes"}, "mesh must be one of tracked, marching_cubes, got 'cubes'"),
     ({"color": "nocolour"}, "color must be one of motion"),
+    ({"color": "expert0"}, "experts are numbered from 1, got 'expert0'"),
+    ({"color": "expert3"}, "color must be expert1 to expert2 for model 'fake', got 'expert3'"),
+    ({"color": "expert99", "model": "fake"}, "color must be expert1 to expert2"),
     ({"backend": "cloud"}, "backend must be one of local, got 'cloud'"),
     ({"backend": "https://unknown"}, "made known with 'moedsr_backend https://host:port"),
     ({"name": "water"}, "there is a 'water' already"),
@@ -192,6 +195,16 @@ def test_a_missing_backend_is_refused_in_one_sentence(cmd, monkeypatch, tmp_path
         ("moedsr_color", ("ours", "motion", "plaid"), "palette must be one of"),
         ("moedsr_color", ("ours", "motion", "", "3", "1"), "minimum must be below maximum"),
         ("moedsr_color", ("ours", "motion", "", "low"), "minimum must be a number"),
+        (
+            "moedsr_color",
+            ("ours", "motion", "viridis", "5"),
+            "minimum must be below maximum, got 5",
+        ),
+        ("moedsr_color", ("ours", "motion", "", "", "-5"), "below maximum, got -4 and -5"),
+        ("moedsr_color", ("ours", "fluctuation", "", "7"), "minimum must be below maximum, got 7"),
+        ("moedsr_color", ("ours", "fluctuation", "", "", "0"), "below maximum, got 0 and 0"),
+        ("moedsr_color", ("ours", "expert1", "", "1"), "below maximum, got 1 and 1"),
+        ("moedsr_color", ("ours", "expert0"), "experts are numbered from 1"),
         ("moedsr_save", ("prot", "x.npz"), "'prot' is not a surface"),
         ("moedsr_save", ("ours", "x.stl"), "must end in .npz, .ply, .obj"),
         ("moedsr_cancel", ("ours",), "running here: none"),
@@ -209,6 +222,14 @@ def test_other_commands_refuse_in_one_sentence(cmd, monkeypatch, command, argume
     assert sentence in one_sentence(error)
     assert cmd.count_states("ours") == 2
     cmd.delete("ours")
+
+
+@pytest.mark.parametrize("color", ["motion", "fluctuation", "expert", "expert1"])
+def test_a_still_surface_takes_no_colour_of_motion(cmd, monkeypatch, color):
+    with backend_double(monkeypatch) as fake, pytest.raises(CmdException) as error:
+        call(cmd, "moedsr_surface", "prot", color=color)
+    assert f"color must be normal, chain or a PyMOL colour, got '{color}'" in one_sentence(error)
+    assert not fake.jobs
 
 
 def test_values_that_never_came_cannot_be_shown(cmd, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -98,6 +99,20 @@ def test_a_failed_write_leaves_nothing_behind(cmd, tmp_path, monkeypatch, kind):
         call(cmd, "moedsr_save", "prot_surf", str(tmp_path / f"out.{kind}"))
     assert [path.name for path in tmp_path.iterdir()] == [f"out.{kind}"]
     assert (tmp_path / f"out.{kind}").read_text() == "earlier"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no umask")
+@pytest.mark.parametrize("umask", [0o022, 0o027])
+def test_files_follow_the_umask(cmd, tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        for ending in ("npz", "ply"):
+            call(cmd, "moedsr_save", "prot_surf", str(tmp_path / f"out.{ending}"))
+        build_script().build(tmp_path)
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert len(modes) == 5 and set(modes.values()) == {0o666 & ~umask}, modes
 
 
 def test_a_folder_that_is_not_there_is_one_sentence(cmd, tmp_path):

@@ -58,9 +58,14 @@ def beat():
 
 def finish():
     timer.stop()
+    with open(OUT + "/script.pml", "w") as file:
+        file.write("moedsr_predict prot, frames=3, name=scripted, color=orange\\n"
+                   "/cmd.scripted = cmd.count_states('scripted')\\n")
+    cmd.do("@" + OUT + "/script.pml")
     cmd.frame(%d)
     report = {"beats": beats, "counts": counts, "returned": state["returned"],
-              "states": cmd.count_states("prot_surf"), "pid": backends.BACKENDS["local"].pid}
+              "states": cmd.count_states("prot_surf"), "scripted": cmd.scripted,
+              "pid": backends.BACKENDS["local"].pid}
     with open(OUT + "/report.json", "w") as file:
         json.dump(report, file)
     QtCore.QTimer.singleShot(700, photograph)
@@ -122,6 +127,10 @@ def test_the_command_returns_at_once(played):
 def test_every_frame_arrives_and_early_ones_show_while_later_ones_are_computed(played):
     assert played["states"] == FRAMES
     assert len(set(played["counts"])) > 10
+
+
+def test_a_script_finds_the_surface_complete_at_its_next_line(played):
+    assert played["scripted"] == 3
 
 
 def test_the_windows_event_loop_keeps_turning(played):

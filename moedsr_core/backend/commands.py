@@ -69,7 +69,7 @@ class Serve(Limits):
         except ModuleNotFoundError as error:
             raise InputError(
                 f"a server needs the package {error.name}, which is not installed; "
-                "pip install 'moedsr[server]'"
+                'install moedsr with it, in the project\'s folder: pip install ".[server]"'
             ) from error
         serve(self)
 

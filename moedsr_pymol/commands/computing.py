@@ -85,8 +85,8 @@ def moedsr_backend(
 
         name = string: a short name for the server
 
-        python = string: interpreter that holds moedsr_core, remembered for all
-            sessions; auto forgets it
+        python = string: interpreter that moedsr is installed in, remembered for
+            all sessions; auto forgets it
 
     EXAMPLE
 

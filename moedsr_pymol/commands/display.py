@@ -9,7 +9,7 @@ from ..coloring import Coloring
 from ..errors import UserError
 from ..export import save_surface
 from ..repaint import Repaint
-from ..window import in_window, run_between_events
+from ..window import run_task
 from ..workspace import Workspace
 from .common import one_sentence
 
@@ -60,27 +60,17 @@ def moedsr_color(object, by="motion", palette="", minimum="", maximum="", quiet=
         low = real_number("minimum", minimum, *_ANY_VALUE) if given(minimum) else None
         high = real_number("maximum", maximum, *_ANY_VALUE) if given(maximum) else None
         coloring = Coloring.read(str(by), str(palette).strip(), low, high, _self)
-        running = surface.name in workspace.jobs
+        running = any(job.surface is surface for job in workspace.jobs.values())
         if not running:
             coloring = coloring.settled(surface)
-            problem = coloring.missing(surface)
-            if problem:
-                raise UserError(problem)
+        problem = (None if running else coloring.missing(surface)) or coloring.inverted(surface)
+        if problem:
+            raise UserError(problem)
         surface.coloring = coloring
         if not running:
-            _do(Repaint(surface, _self))
+            run_task(Repaint(surface, workspace, _self), None, _self)
         if not is_quiet(quiet):
             print(f" moedsr: {surface.name}: coloured by {by}")
-
-
-def _do(task: Repaint) -> None:
-    if in_window():
-        run_between_events(task)
-        return
-    while not task.over:
-        task.step(0.0)
-    if task.error is not None:
-        raise task.error
 
 
 def moedsr_save(object, file, quiet=1, *, _self=cmd):

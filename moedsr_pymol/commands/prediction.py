@@ -18,11 +18,14 @@ from ..arguments import (
     whole_number,
 )
 from ..coloring import Coloring
+from ..errors import UserError
 from ..predict import Order, carry_out
 from .common import one_sentence
 
 MESHES = ("tracked", "marching_cubes")
 SURFACES = ("ses", "pymol", "msms")
+SURFACE_COLORS = ("normal", "chain", "plain")
+"""What a surface that does not move can show; a PyMOL colour is plain."""
 
 
 def moedsr_predict(
@@ -58,8 +61,10 @@ def moedsr_predict(
         spacing = float: edge length of the mesh in Angstrom {default: the
             backend's}
 
-        mesh = tracked or marching_cubes: one mesh that moves along, or a new
-            one for each frame {default: tracked}
+        mesh = tracked or marching_cubes: a mesh that moves along and is made
+            anew where the surface opens or closes, so that points correspond
+            from frame to frame only in between; or a new one for each frame
+            {default: tracked}
 
         color = motion, fluctuation, normal, chain, expert or a PyMOL colour
             {default: motion}
@@ -70,8 +75,9 @@ def moedsr_predict(
             moedsr_backend knows: where it is computed {default: the one that
             moedsr_backend shows}
 
-        wait = 0 or 1: return when the surface is complete {default: -1, not in
-            a window}; without a window it always waits
+        wait = 0 or 1: return when the surface is complete, which it always
+            does without a window {default: -1, in a script (@file) yes, for a
+            typed command no; Python in a window needs wait=1}
 
     EXAMPLE
 
@@ -144,6 +150,8 @@ def moedsr_surface(
     with one_sentence():
         options: dict[str, Any] = {"kind": "surface"}
         options["surface"] = choice("surface", surface, SURFACES)
+        if Coloring.read(str(color), "", None, None, _self).mode not in SURFACE_COLORS:
+            raise UserError(f"color must be normal, chain or a PyMOL colour, got '{color}'")
         return _order(
             selection, options, name=name, state=state, spacing=spacing, color=color,
             backend=backend, wait=wait, quiet=quiet, _self=_self,
