@@ -6,10 +6,10 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from .arguments import counted
+
 if TYPE_CHECKING:
     from .surface import Surface
-
-from .arguments import counted
 
 EVERY_S = 5.0
 """Time between lines that say nothing new but the count [s]."""
