@@ -41,6 +41,7 @@ EXTRAS = {
         "h11>=0.14",
         "platformdirs>=4",
         "prometheus_client>=0.20",
+        "pydantic>=2",
         "starlette>=0.36",
         "uvicorn>=0.29",
     ],

@@ -27,13 +27,11 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 @pytest.fixture
 def timers(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What a window's timers would step, one list entry each; commands return as in a window."""
-    from moedsr_pymol import predict
-    from moedsr_pymol.commands import display
+    from moedsr_pymol import window
 
     tasks: list[Any] = []
-    for module in (predict, display):
-        monkeypatch.setattr(module, "in_window", lambda: True)
-        monkeypatch.setattr(module, "run_between_events", tasks.append)
+    monkeypatch.setattr(window, "in_window", lambda: True)
+    monkeypatch.setattr(window, "run_between_events", tasks.append)
     return tasks
 
 

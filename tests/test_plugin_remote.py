@@ -286,7 +286,7 @@ def test_a_server_that_stays_away_leaves_the_job_alone(cmd, server, token_file, 
     monkeypatch.setattr(receiver, "PATIENCE", patience)
     call(cmd, "moedsr_backend", server.url, token_file=token_file)
     server.behaviour["cuts"] = [20_000, *[0] * 9]
-    with pytest.raises(CmdException, match=r"may still be fetched later; the \d+ finished frames"):
+    with pytest.raises(CmdException, match=r"may still be fetched later; kept \d+ finished frames"):
         call(cmd, "moedsr_predict", "prot", frames=9)
     assert not [line for line in server.requests if "cancel" in line or "DELETE" in line]
     server.behaviour["cuts"] = []
