@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("backend_support")
+pytest.register_assert_rewrite("backend_support", "structure_files")
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 
@@ -17,6 +18,14 @@ def _own_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep the plugin out of the settings and jobs of whoever runs the tests."""
     for name in ("MOEDSR_CONFIG_DIR", "MOEDSR_JOBS_DIR"):
         os.environ[name] = str(tmp_path_factory.mktemp(name.lower()))
+
+
+def pytest_collection_finish() -> None:
+    """Where tests build models, let them be built quickly."""
+    if "e3nn" in sys.modules:
+        from e3nn_memory import remember
+
+        remember()
 
 
 @pytest.fixture(scope="session")
@@ -30,9 +39,12 @@ def data_dir() -> Path:
     return path
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _own_jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the jobs of servers that tests start out of the user's own folder."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MOEDSR_JOBS_DIR", str(tmp_path_factory.mktemp("jobs")))
-        yield
+@pytest.fixture
+def double_precision() -> Iterator[None]:
+    """Torch makes float64 numbers, the same ones in every test."""
+    import torch
+
+    torch.set_default_dtype(torch.float64)
+    torch.manual_seed(0)
+    yield
+    torch.set_default_dtype(torch.float32)

@@ -1,6 +1,6 @@
 """Rigid motions of proteins, and the checks that hold under them.
 
-`tests/test_router.py` shows that these checks fail on a module that breaks the symmetry.
+`tests/test_qmpnn.py` shows that these checks fail on a module that breaks the symmetry.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from e3nn import o3
 from torch import Tensor
 
 from moedsr_core.models.base import ProteinInput
+from moedsr_core.models.router import surface_graph as graphs
 
 
 def synthetic_protein(n_points: int = 120, n_residues: int = 30, seed: int = 0) -> ProteinInput:
@@ -35,6 +36,12 @@ def synthetic_protein(n_points: int = 120, n_residues: int = 30, seed: int = 0) 
         surface=None,
         scale=20.0,
     )
+
+
+def make_graph(protein: ProteinInput, window: float = 9.0, k: int = 12) -> graphs.SurfaceGraph:
+    """Graph of the surface points, normals smoothed."""
+    normals = graphs.smoothed_normals(protein.points, protein.normals, 9.0)
+    return graphs.surface_graph(protein.points, normals, window, k)
 
 
 def moved(protein: ProteinInput, rotation: Tensor, shift: Tensor) -> ProteinInput:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from itertools import count
 from pathlib import Path
+from threading import Timer
 
 import numpy as np
 import torch
+from e3nn_memory import remember
 from synthetic_chain import chain, swelling
 
 from moedsr_core.data.ensemble import Ensemble
@@ -39,6 +45,7 @@ from moedsr_core.training.trajectories import FrameConfig
 from moedsr_core.training.world import World
 
 CPU = torch.device("cpu")
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # on Windows both end a process at once
 TIME = TimeMap(span_ps=1000.0, origin_ps=10.0)
 ROUTER = RouterConfig(
     phi_s=4, phi_r=4, phi_p=8, zeta=8, gamma=1.0, max_neighbours=8, l_max=1, layers=1
@@ -140,20 +147,27 @@ def train_small(
     return task
 
 
-def say(done: int, steps: int) -> None:
-    sys.stdout.write(f"{done}\n")
-    sys.stdout.flush()
-
-
-def main(root: Path) -> None:
-    """Train every preset, saying each step."""
-    torch.set_num_threads(1)
+def train_all(root: Path, **options) -> None:
+    """Train every preset that is not finished."""
     for preset in SMALL:
         if (root / preset / "finished").exists():
             continue
-        train_small(preset, root / preset, tick=say)
+        train_small(preset, root / preset, **options)
         (root / preset / "finished").touch()
 
 
+def killed_within(steps: int, delay: float) -> Callable[[int, int], None]:
+    """A tick that has this process killed a while [s] after so many steps."""
+    made = count(1)
+
+    def tick(*_: int) -> None:
+        if next(made) == steps:
+            Timer(delay, os.kill, (os.getpid(), KILL)).start()
+
+    return tick
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    remember()
+    torch.set_num_threads(1)
+    train_all(Path(sys.argv[1]), tick=killed_within(int(sys.argv[2]), float(sys.argv[3])))

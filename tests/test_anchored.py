@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
 from dataclasses import replace
 
@@ -14,9 +13,7 @@ from equivariance import random_rotation
 from small_anchored import SMALL, draws, near, untrained
 from synthetic_chain import posed_chain, stir
 
-from moedsr_core.errors import InputError
-from moedsr_core.models.anchored import AnchoredConfig, AnchoredMoEDSR, surface_distance
-from moedsr_core.models.config import config_from_dict, config_to_dict
+from moedsr_core.models.anchored import AnchoredMoEDSR
 from moedsr_core.surface.lattice import DistanceLattice
 
 
@@ -55,16 +52,6 @@ def turned(protein, rotation):
         residue_positions=protein.residue_positions @ rotation.T,
         atom_positions=protein.atom_positions @ rotation.T,
         surface=surface,
-    )
-
-
-def in_double(protein):
-    return replace(
-        protein,
-        **{
-            name: getattr(protein, name).double()
-            for name in ("points", "normals", "residue_positions", "atom_positions", "atom_radii")
-        },
     )
 
 
@@ -279,60 +266,6 @@ def test_no_offset_is_larger_than_allowed(model, code, prepared):
     assert change.max() > 0.9 * SMALL.largest_offset
 
 
-def test_surface_leaves_its_start_at_once_and_for_good(model):
-    rise, share = model.time_weights(torch.linspace(-1, 1, 201))
-    assert rise[0] == 0
-    assert (rise.diff() >= 0).all()
-    assert rise[10] == pytest.approx(1 - math.exp(-0.1 / SMALL.rise), abs=1e-5)
-    assert rise[-1] == pytest.approx(1.0)
-    torch.testing.assert_close(share.sum(dim=-1), torch.ones(201))
-    assert share.min() > 0
-    peaks = share.argmax(dim=0)
-    assert torch.equal(peaks, torch.arange(SMALL.time_modes) * 50)
-
-
-def test_drawn_path_has_the_autocorrelation_of_its_process():
-    model = untrained(replace(SMALL, phi_z=200, kept_share=0.0))
-    path = model.latent_path(600, torch.Generator().manual_seed(0)).double()
-    rho = math.exp(-2.0 / SMALL.memory)
-    assert path.var() == pytest.approx(1.0, abs=0.05)
-    for lag in (1, 2, 4, 8, 16, 40):
-        expected = rho**lag * (1 + lag * (1 - rho**2) / (1 + rho**2))
-        measured = (path[lag:] * path[:-lag]).mean()
-        assert measured == pytest.approx(expected, abs=0.05)
-
-
-def test_a_share_of_a_drawn_path_stays_for_the_whole_movie():
-    model = untrained(replace(SMALL, phi_z=4000, kept_share=0.3))
-    path = model.latent_path(100, torch.Generator().manual_seed(0)).double()
-    assert (path[0] * path[-1]).mean() == pytest.approx(0.3, abs=0.05)
-    assert path.var() == pytest.approx(1.0, abs=0.05)
-
-
-def test_drawn_path_is_stationary_from_its_first_frame():
-    model = untrained(replace(SMALL, phi_z=4000))
-    path = model.latent_path(3, torch.Generator().manual_seed(1))
-    assert (path.var(dim=1) - 1).abs().max() < 5 * math.sqrt(2 / 4000)
-    assert path.mean(dim=1).abs().max() < 5 / math.sqrt(4000)
-
-
-def test_drawn_path_has_a_velocity(model):
-    path = model.latent_path(200, torch.Generator().manual_seed(0))
-    velocity = path.diff(dim=0)
-    assert velocity.square().mean() < 0.1
-    assert (velocity[1:] * velocity[:-1]).mean() > 0.5 * velocity.square().mean()
-
-
-def test_path_depends_on_its_seed_alone(model):
-    def path(seed):
-        return model.latent_path(20, torch.Generator().manual_seed(seed))
-
-    first = path(4)
-    torch.manual_seed(99)
-    assert torch.equal(path(4), first)
-    assert not torch.equal(path(5), first)
-
-
 def test_only_chosen_experts_are_evaluated(protein, model):
     code = model.encode(protein)
     calls = []
@@ -390,103 +323,6 @@ def test_a_known_start_distance_is_used_as_it_is(protein, model, code, prepared)
         rows = model.prepare(blind, near(protein), prepared["start"])
     for name, expected in prepared.items():
         assert torch.equal(rows[name], expected)
-
-
-def test_start_distance_has_the_derivative_of_finite_differences(protein):
-    x = near(protein, 60, dtype=torch.float64).requires_grad_()
-    (slope,) = torch.autograd.grad(surface_distance(protein, x).sum(), x)
-    step = 1e-4 * torch.eye(3, dtype=torch.float64)
-    with torch.no_grad():
-        numeric = torch.stack(
-            [
-                (surface_distance(protein, x + h) - surface_distance(protein, x - h)) / 2e-4
-                for h in step
-            ],
-            dim=1,
-        )
-    error = (slope - numeric).norm(dim=1) / numeric.norm(dim=1)
-    assert error.median() < 0.01
-    assert error.quantile(0.8) < 0.1
-    assert slope.norm(dim=1).median() == pytest.approx(protein.scale, rel=0.01)
-
-
-def test_start_distance_has_no_second_derivative_to_give(protein):
-    x = near(protein, 4).requires_grad_()
-    total = surface_distance(protein, x).square().sum()
-    (slope,) = torch.autograd.grad(total, x, create_graph=True)
-    with pytest.raises(RuntimeError, match="differentiate twice"):
-        slope.square().sum().backward()
-
-
-def test_learned_part_has_the_derivatives_of_finite_differences(protein, model):
-    double, model = in_double(protein), copy.deepcopy(model).double()
-    code, x = model.encode(double), near(protein, 5, dtype=torch.float64).requires_grad_()
-    start = surface_distance(double, x).detach()
-    z = draws(1)[0].double()
-
-    def change(x):
-        rows = model.prepare(code, x, start)
-        return model.evaluate(code, rows, torch.tensor(0.3, dtype=torch.float64), z)
-
-    assert torch.autograd.gradcheck(change, x, atol=1e-5, rtol=1e-3)
-
-
-@pytest.mark.parametrize("at", ["surface point", "atom", "centre"])
-def test_second_derivatives_of_the_learned_part_are_finite(protein, model, at):
-    double, model = in_double(protein), copy.deepcopy(model).double()
-    code = model.encode(double)
-    x = {
-        "surface point": double.points[:3] / double.scale,
-        "atom": double.atom_positions[:3] / double.scale,
-        "centre": torch.zeros(1, 3, dtype=torch.float64),
-    }[at].clone().requires_grad_()  # fmt: skip
-    rows = model.prepare(code, x, torch.zeros(len(x), dtype=torch.float64))
-    total = rows["offset"].sum() + rows["amplitude"].sum() + rows["waves"].sum()
-    (slope,) = torch.autograd.grad(total, x, create_graph=True)
-    (curvature,) = torch.autograd.grad(slope.square().sum(), x)
-    assert torch.isfinite(slope).all()
-    assert torch.isfinite(curvature).all()
-
-
-def test_every_parameter_gets_a_gradient(protein):
-    model = untrained(replace(SMALL, n_selected=SMALL.n_experts)).train()
-    code, x = model.encode(protein), near(protein)
-    model(code, x, torch.tensor(0.3), draws(1)[0]).square().sum().backward()
-    silent = [
-        name
-        for name, p in model.named_parameters()
-        if p.grad is None or not p.grad.any() or not torch.isfinite(p.grad).all()
-    ]
-    assert silent == []
-
-
-@pytest.mark.parametrize(
-    "nonsense",
-    [
-        {"width": 0}, {"depth": 0}, {"local_channels": -1}, {"neighbours": 0}, {"phi_z": 0},
-        {"n_experts": 0}, {"reach": 0.0}, {"rise": -0.1}, {"motion_length": math.nan},
-        {"largest_offset": 0.0}, {"phi_z": 18}, {"lattice_spacing": 0.0}, {"memory": 0.0},
-        {"typical_share": -0.1}, {"kept_share": 1.1}, {"drift_length": 0.0},
-        {"own_amplitude": -1.0}, {"largest_displacement": 0.0}, {"phi_sh": 4}, {"time_modes": 1},
-        {"n_selected": 0}, {"n_selected": 5},
-    ],
-)  # fmt: skip
-def test_configuration_refuses_nonsense(nonsense):
-    (name,) = nonsense
-    with pytest.raises(InputError, match=name):
-        AnchoredConfig(**nonsense)
-
-
-def test_configuration_survives_json():
-    config = replace(SMALL, rise=0.07, n_experts=6, typical_share=0.25)
-    data = json.loads(json.dumps(config_to_dict(config)))
-    assert config_from_dict(AnchoredConfig, data) == config
-    assert config_from_dict(AnchoredConfig, {}) == AnchoredConfig()
-
-
-def test_a_misspelt_key_is_refused():
-    with pytest.raises(InputError, match="n_expert'"):
-        config_from_dict(AnchoredConfig, {"n_expert": 4})
 
 
 def test_weights_make_the_same_model_again(protein, model, prepared):

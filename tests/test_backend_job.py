@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import socket
 import threading
 import time
 
 import numpy as np
 from backend_support import DEADLINE_S, Client, fake_frame, port_of, wait_until
+
+from moedsr_core.backend import stream
 
 pytest_plugins = "backend_support"
 
@@ -83,17 +86,17 @@ def test_two_streams_of_one_job_at_once_bring_the_same(client, science):
     assert list(results[0]) == list(range(20))
 
 
-def test_a_waiting_stream_shows_signs_of_life(client, science):
+def test_a_waiting_stream_shows_signs_of_life(client, science, monkeypatch):
+    assert stream.PULSE_S <= 1.0
+    monkeypatch.setattr(stream, "PULSE_S", 0.01)
     science.hold = 1
     job = client.create(frames=3)
     with client.stream(job) as records:
-        start, beats = time.monotonic(), []
-        for head, _ in records:
-            if head["type"] == "progress":
-                beats.append(time.monotonic() - start)
-            if beats and beats[-1] > 3.0:
-                break
-    assert np.diff(beats).max() < 2.0
+        start, beats = time.monotonic(), 0
+        while beats < 50:
+            head, _ = next(records)
+            beats += head["type"] == "progress" and head["frames_done"] == 1
+        assert time.monotonic() - start < DEADLINE_S
     assert set(head) == {"type", "stage", "frames_done", "frames", "seconds_left", "bytes"}
     assert (head["stage"], head["frames_done"], head["frames"]) == ("frames", 1, 3)
 
@@ -134,11 +137,11 @@ def test_a_surface_job_has_one_frame(client, science):
     assert client.state(job)["frames"] == 1
 
 
-def test_answers_do_not_wait_for_the_network_to_fill_a_packet(client):
-    job = client.create(frames=1)
-    seconds = []
-    for _ in range(31):
-        start = time.perf_counter()
-        client.state(job)
-        seconds.append(time.perf_counter() - start)
-    assert np.median(seconds) < 0.03  # 0.045 with Nagle's algorithm, 0.003 without
+def test_answers_do_not_wait_for_the_network_to_fill_a_packet(client, web):
+    """An answer takes 0.045 s with Nagle's algorithm, 0.003 s without."""
+    client.create(frames=1)
+    connections = list(web[0].state.runner.server_state.connections)
+    assert connections
+    for connection in connections:
+        accepted = connection.transport.get_extra_info("socket")
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -52,7 +52,7 @@ def test_a_child_answers_its_handshake_leaves_ctrl_c_to_its_parent_and_ends_with
         began = time.monotonic()
         child.stdin.close()
         assert child.wait(DEADLINE_S) == 0
-        assert time.monotonic() - began < server._GRACE_S + 1
+        assert time.monotonic() - began < server._GRACE_S + 5
         assert child.stdout.read() == b""
         log = child.stderr.read().decode()
     assert TOKEN not in log and "Traceback" not in log

@@ -255,7 +255,7 @@ def test_the_exit_code_of_the_program_is_that_of_the_failure(tmp_path):
         [*command, str(tmp_path / "none.pdb")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 2

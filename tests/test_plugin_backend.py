@@ -73,8 +73,7 @@ def test_a_dead_server_is_replaced(monkeypatch):
 def test_a_server_that_does_not_fit_is_refused_and_not_left_behind(
     monkeypatch, behaviour, sentence
 ):
-    if "mute" in behaviour:
-        monkeypatch.setattr(backend_module, "START_S", 2.0)
+    monkeypatch.setattr(backend_module, "START_S", 2.0 if "mute" in behaviour else 60.0)
     backend = fake_child(monkeypatch, **behaviour)
     with pytest.raises(BackendError, match=sentence):
         backend.client()

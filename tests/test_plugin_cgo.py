@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -97,19 +98,31 @@ def test_states_cost_less_than_pymols_own_loading_of_plain_triangles():
     assert len(faces) > 14_000
     colors, states = 0.5 + 0.5 * vertices, 25
     plain = soup(vertices, vertices, colors, faces)
+
+    def load_plain(state: int) -> None:
+        cmd.load_cgo(plain, "plain", state, zoom=0)
+
+    def load_ours(state: int) -> None:
+        load_state(layout.floats(vertices, vertices, colors), "ours", state, cmd)
+
     with open_pymol("") as cmd:
-        begin = time.perf_counter()
-        for state in range(1, states + 1):
-            cmd.load_cgo(plain, "plain", state, zoom=0)
-        theirs = time.perf_counter() - begin
-        cmd.delete("all")
-        begin = time.perf_counter()
+        begin = time.process_time()
         layout = Layout.of(faces)
-        for state in range(1, states + 1):
-            load_state(layout.floats(vertices, vertices, colors), "ours", state, cmd)
-        ours = time.perf_counter() - begin
-        assert cmd.count_states("ours") == states
-    assert ours < theirs  # measured: 0.5; benchmarks/plugin_cgo.py has 100 states
+        once = time.process_time() - begin
+        rounds = range(1, states + 1)
+        theirs, ours = zip(
+            *((cost(load_plain, state), cost(load_ours, state)) for state in rounds), strict=True
+        )
+        assert cmd.count_states("ours") == cmd.count_states("plain") == states
+    # measured: 0.65 as medians; benchmarks/plugin_cgo.py has the whole time of 100 states
+    assert once / states + np.median(ours) < np.median(theirs)
+
+
+def cost(load: Callable[[int], None], state: int) -> float:
+    """Processor seconds of this process that loading a state takes, however busy the machine."""
+    begin = time.process_time()
+    load(state)
+    return time.process_time() - begin
 
 
 @pytest.mark.parametrize("count", [400, 40, 1], ids=["dense", "sparse", "single"])

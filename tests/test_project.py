@@ -6,9 +6,11 @@ import ast
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tokenize
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -264,14 +266,22 @@ def test_the_licence_is_the_one_that_is_named():
     assert setup_facts()["license"] == manifest()["licence"] == "BSD-3-Clause"
 
 
-def run_demo(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "demo.py"), *arguments],
-        capture_output=True,
-        encoding="utf-8",
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
-        timeout=120,
-    )
+@pytest.fixture
+def run_demo(monkeypatch, capsys) -> Iterator[Callable[..., tuple[int, list[str]]]]:
+    """The demo in this process: its exit code and the lines of standard error."""
+    from scripts import demo
+
+    def run(*arguments: str) -> tuple[int, list[str]]:
+        monkeypatch.setattr(sys, "argv", ["demo.py", *arguments])
+        try:
+            code = demo.main()
+        except SystemExit as leaving:
+            code = leaving.code
+        return code, capsys.readouterr().err.strip().splitlines()
+
+    handler = signal.getsignal(signal.SIGTERM)
+    yield run
+    signal.signal(signal.SIGTERM, handler)
 
 
 WATER = "HETATM    1  O   HOH A   1       1.000   2.000   3.000  1.00  0.00           O\nEND\n"
@@ -288,21 +298,29 @@ WATER = "HETATM    1  O   HOH A   1       1.000   2.000   3.000  1.00  0.00     
     ],
     ids=["missing file", "no structure", "no polymer", "too few frames", "frames no number"],
 )
-def test_a_demo_that_cannot_be_given_ends_with_one_sentence(tmp_path, content, arguments, reason):
+def test_a_demo_that_cannot_be_given_ends_with_one_sentence(
+    tmp_path, run_demo, content, arguments, reason
+):
     structure, out = tmp_path / "input.pdb", tmp_path / "demo"
     if content is not None:
         structure.write_text(content, encoding="utf-8")
-    done = run_demo("--structure", str(structure), "--out", str(out), *arguments)
-    assert done.returncode == 2
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert re.search(reason, done.stderr, re.IGNORECASE)
+    code, said = run_demo("--structure", str(structure), "--out", str(out), *arguments)
+    assert (code, len(said)) == (2, 1)
+    assert re.search(reason, said[0], re.IGNORECASE)
     assert not out.exists()
     assert {p.name for p in tmp_path.iterdir()} <= {"input.pdb"}
 
 
 def test_the_demo_never_replaces_a_folder_that_is_not_its_own(tmp_path):
+    """As a program of its own, as `make demo` runs it."""
     (tmp_path / "thesis.txt").write_text("years of work", encoding="utf-8")
-    done = run_demo("--out", str(tmp_path))
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "demo.py"), "--out", str(tmp_path)],
+        capture_output=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
+        timeout=240,
+    )
     assert done.returncode == 2
     assert "holds something else" in done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]

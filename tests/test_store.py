@@ -309,7 +309,7 @@ def test_a_full_disk_is_one_sentence_and_the_frames_before_it_stay(tmp_path):
 # ---- kills --------------------------------------------------------------------------------
 
 WRITER = """
-import sys
+import signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from store_content import POINTS, content, info
@@ -320,6 +320,8 @@ with StoreWriter(Path(sys.argv[1]), info(frames), POINTS) as writer:
     for k in writer.missing:
         writer.append(k, *content(k))
         print("done", k, flush=True)
+    if sys.argv[4:]:
+        signal.setitimer(signal.ITIMER_PROF, float(sys.argv[4]))  # its signal kills
     print("gathering", flush=True)
     writer.finish()
 print("finished", flush=True)
@@ -332,9 +334,11 @@ def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def start_writer(path: Path, frames: int) -> subprocess.Popen[str]:
+def start_writer(path: Path, frames: int, *kill_after: str) -> subprocess.Popen[str]:
+    """Write the missing frames; killed so many seconds [of its own work] into the gathering."""
+    tests = str(Path(__file__).parent)
     return subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(path), str(Path(__file__).parent), str(frames)],
+        [sys.executable, "-c", WRITER, str(path), tests, str(frames), *kill_after],
         cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8",
     )  # fmt: skip
 
@@ -380,11 +384,9 @@ def test_a_writer_killed_at_random_moments_loses_at_most_the_frame_in_hand(tmp_p
 
 def gather_under_fire(path: Path, frames: int, chance: random.Random) -> None:
     """Kill a writer while it gathers its frames, then let it end."""
-    process = start_writer(path, frames)
-    read_until(process, "gathering")
-    time.sleep(chance.uniform(0.0, 0.03))
-    kill(process)
-    assert process.returncode == -signal.SIGKILL
+    process = start_writer(path, frames, str(chance.uniform(0.001, 0.03)))
+    lines = process.communicate()[0].splitlines()
+    assert (lines[-1], process.returncode) == ("gathering", -signal.SIGPROF)
     assert not path.exists()
     process = start_writer(path, frames)
     assert read_until(process, "finished")[-1] == "finished"

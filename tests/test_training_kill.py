@@ -8,36 +8,36 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import small_training
 import torch
 from safetensors.torch import load_file
-from small_training import SMALL, train_small
+from small_training import SMALL, train_all, train_small
 
 KILLS = 2
 
 
-def started(root: Path) -> subprocess.Popen:
+def killed_after(root: Path, steps: int, delay: float) -> bool:
+    """Train in a process that is killed after so many steps; whether it was still at work."""
     here = Path(small_training.__file__)
     paths = os.pathsep.join([str(here.parents[1]), str(here.parent)])
-    return subprocess.Popen(
-        [sys.executable, str(here), str(root)],
-        stdout=subprocess.PIPE, text=True,
+    child = subprocess.run(
+        [sys.executable, str(here), str(root), str(steps), str(delay)],
         env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    )
+    return abs(child.returncode) == small_training.KILL
 
 
-def killed_after(root: Path, lines: int, delay: float) -> bool:
-    """Start the training and kill it after so many steps; whether it was still at work."""
-    with started(root) as child:
-        for _ in range(lines):
-            child.stdout.readline()
-        time.sleep(delay)
-        working = child.poll() is None
-        child.kill()
-    return working
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """The threads of the processes that are killed: others would add up in another order."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def weights(root: Path) -> dict[str, torch.Tensor]:
@@ -48,18 +48,15 @@ def weights(root: Path) -> dict[str, torch.Tensor]:
     }
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_a_training_killed_at_random_ends_with_the_weights_of_an_undisturbed_one(tmp_path):
     seed = time.time_ns() % 10**6
     draw = random.Random(seed)
-    with started(tmp_path / "whole") as child:
-        child.communicate(timeout=200)
-    assert child.returncode == 0
+    train_all(tmp_path / "whole")
     kills = [(draw.randint(1, 8), draw.uniform(0.0, 0.03)) for _ in range(KILLS)]
     worked = [killed_after(tmp_path / "killed", *kill) for kill in kills]
     assert worked[0], f"nothing was killed (seed {seed})"
-    with started(tmp_path / "killed") as child:
-        child.communicate(timeout=200)
-    assert child.returncode == 0, f"seed {seed}"
+    train_all(tmp_path / "killed")
     expected, found = weights(tmp_path / "whole"), weights(tmp_path / "killed")
     assert found.keys() == expected.keys(), f"seed {seed}"
     assert len(expected) > 100

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from e3nn_memory import remember
 from safetensors.torch import load_file, save_file
 from small_training import SMALL, small_task, train_small
 
@@ -137,4 +138,5 @@ def test_alone_nothing_needs_to_be_joined(monkeypatch):
 
 
 if __name__ == "__main__":
+    remember()
     child(Path(sys.argv[1]))
