@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -70,7 +71,11 @@ def test_predicting_again_stops_the_job_that_runs_and_the_new_one_can_be_cancell
         assert Workspace.of(cmd).surface("prot_surf") is timers[1].surface
         call(cmd, "moedsr_cancel")
         turn(timers)
-    assert fake.jobs["job0"]["cancelled"] and fake.jobs["job1"]["cancelled"]
+        deadline = time.monotonic() + 30
+        while not all(job["cancelled"] for job in fake.jobs.values()):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert list(fake.jobs) == ["job0", "job1"]
     assert 5 <= states(cmd, "prot_surf") == len(timers[1].surface.frames) < 500
     assert not Workspace.of(cmd).jobs
 

@@ -54,7 +54,7 @@ def beat():
         state["running"] = len(Workspace.of(cmd).jobs)
     elif not Workspace.of(cmd).jobs and counts[-1]:
         finish()
-    elif time.monotonic() - state["begin"] > 120:
+    elif time.monotonic() - state["begin"] > 200:
         finish()
 
 def finish():
@@ -95,7 +95,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         environment["DISPLAY"] = display
         done = subprocess.run(
             [sys.executable, "-m", "pymol", "-qk", str(script)],
-            env=environment, capture_output=True, text=True, timeout=240,
+            env=environment, capture_output=True, text=True, timeout=280,
         )  # fmt: skip
     report = folder / "report.json"
     if not report.is_file() and "could not connect to display" in done.stderr:
