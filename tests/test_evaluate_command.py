@@ -166,7 +166,7 @@ def test_weights_of_an_unknown_kind_are_refused(tmp_path, ensemble, model, capsy
 def test_a_ctrl_c_at_any_stage_leaves_nothing(
     stage, tmp_path, ensemble, model, capsys, monkeypatch
 ):
-    from moedsr_core import cli
+    from moedsr_core import prediction_files
 
     class Interrupting:
         def __init__(self, frames):
@@ -176,7 +176,7 @@ def test_a_ctrl_c_at_any_stage_leaves_nothing(
             if now == stage and done % 2:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_PlainProgress", Interrupting)
+    monkeypatch.setattr(prediction_files, "_PlainProgress", Interrupting)
     before = sorted(path.name for path in tmp_path.rglob("*"))
     table = str(tmp_path / "frames.csv")
     assert run(tmp_path, model, "--ensemble", str(ensemble), "--per-frame", table) == 130

@@ -181,7 +181,7 @@ def test_a_frame_that_makes_no_sense_is_refused_and_leaves_no_trace(tmp_path, ch
         with pytest.raises(InputError, match=reason):
             writer.append(0, *change(*content(0)))
         assert writer.missing == [0]
-        with pytest.raises(InputError, match="lacks 1 frames"):
+        with pytest.raises(InputError, match="lacks 1 frame;"):
             writer.finish()
         writer.append(0, *content(0))
         with pytest.raises(InputError, match="each frame once"):

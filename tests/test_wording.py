@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from moedsr_core.cli import _PlainProgress
+from moedsr_core.prediction_files import _PlainProgress
 from moedsr_core.wording import counted, reason
 
 
