@@ -28,7 +28,7 @@ from moedsr_core.backend.client import (
     checked_health,
     read_token,
 )
-from moedsr_core.backend.wire import PROTOCOL
+from moedsr_core.backend.wire.records import PROTOCOL
 from moedsr_core.errors import BackendError, CancelledError, InputError
 from moedsr_core.files import whole_folder
 from moedsr_core.mesh_trajectory import MeshTrajectory, load_trajectory

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import itertools
 import json
 import subprocess
@@ -22,13 +21,14 @@ from test_wire import body_of, options_of
 
 from moedsr_core.backend import server
 from moedsr_core.backend.app import create_app
-from moedsr_core.backend.codec import encode_frame
 from moedsr_core.backend.data_folder import DataFolder
 from moedsr_core.backend.one_token import OneToken
 from moedsr_core.backend.parts import Backend
 from moedsr_core.backend.pool import WorkerDied
 from moedsr_core.backend.service import JobService
-from moedsr_core.backend.wire import ATTRIBUTE_DTYPES, as_json, pack_arrays, read_request
+from moedsr_core.backend.wire.frames import encode
+from moedsr_core.backend.wire.records import as_json, pack_attributes
+from moedsr_core.backend.wire.request import read_request
 from moedsr_core.backend.worker import failure
 from moedsr_core.errors import CancelledError, InputError
 from moedsr_core.predict_options import PredictOptions
@@ -80,13 +80,13 @@ class FakeScience:
                 self.stopped.set()
                 raise CancelledError("stopped")
             self.made.append(k)
-            data, state = encode_frame(fake_frame(k, seed), state)
+            data, state = encode(fake_frame(k, seed), state)
             if k >= skip_frames:
                 yield "frame", data
             if k == 0:
-                yield "attributes", pack_arrays({"atom": np.arange(4)}, ATTRIBUTE_DTYPES)
+                yield "attributes", pack_attributes({"atom": np.arange(4)})
         motion = {"fluctuation": np.arange(4.0), "mean_displacement": np.arange(4.0)}
-        yield "attributes", pack_arrays(motion, ATTRIBUTE_DTYPES)
+        yield "attributes", pack_attributes(motion)
         yield "summary", as_json({"frames": n, "vertices": np.int64(4)})
 
     def _wait(self, k: int, should_stop) -> None:
@@ -157,7 +157,7 @@ FACES = np.array([[0, 1, 2]])
 def fake_frame(k: int, seed: int = 0) -> dict[str, np.ndarray]:
     return {
         "vertices": np.full((4, 3), k + 1000 * seed),
-        "normals": np.ones((4, 3)),
+        "normals": np.full((4, 3), 3**-0.5),
         "displacement": np.full(4, k / 10),
         "faces": FACES,
     }
@@ -213,11 +213,6 @@ def read_records(chunks: Iterator[bytes]) -> Iterator[tuple[dict, bytes]]:
             yield head, rest[: head["bytes"]]
             held = rest[head["bytes"] :]
     assert head["type"] == "end" and not held
-
-
-def read_array(data: bytes, name: str) -> np.ndarray:
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        return arrays[name]
 
 
 def wait_until(condition, what: str) -> None:

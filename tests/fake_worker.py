@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from moedsr_core.backend.codec import encode_frame
 from moedsr_core.backend.local_workers import LocalWorker
-from moedsr_core.backend.wire import ATTRIBUTE_DTYPES, pack_arrays, read_request
+from moedsr_core.backend.wire.frames import encode
+from moedsr_core.backend.wire.records import pack_attributes
+from moedsr_core.backend.wire.request import read_request
 from moedsr_core.backend.worker import serve
 from moedsr_core.errors import CancelledError
 from moedsr_core.predict_options import PredictOptions
@@ -59,14 +60,14 @@ class NumberCore:
                 "displacement": random.normal(size=50),
                 "faces": FACES,
             }
-            data, state = encode_frame(arrays, state)
+            data, state = encode(arrays, state)
             if k >= skip_frames:
                 time.sleep(self.pause_s)
                 yield "frame", data
             if k == 0:
-                yield "attributes", pack_arrays({"atom": np.arange(50)}, ATTRIBUTE_DTYPES)
+                yield "attributes", pack_attributes({"atom": np.arange(50)})
         motion = {"fluctuation": np.arange(50.0), "mean_displacement": np.arange(50.0)}
-        yield "attributes", pack_arrays(motion, ATTRIBUTE_DTYPES)
+        yield "attributes", pack_attributes(motion)
         yield "summary", {"frames": options.frames}
 
 

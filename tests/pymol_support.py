@@ -274,7 +274,7 @@ def frame_record(
     k: int, frames: int, center: np.ndarray, behaviour: dict[str, Any], state: Any = None
 ) -> tuple[bytes, Any]:
     """A ball about the atoms' centre that has grown by ``displacement(k)``; every mesh anew with
-    ``remesh``, packed as the protocol's compact frames with ``compact``."""
+    ``remesh``, none at all at the frame ``bare_at``."""
     rings = RINGS + (k if behaviour.get("remesh") else 0)
     unit, faces = ball(rings, behaviour.get("segments", SEGMENTS))
     grown = displacement(k, frames)
@@ -282,17 +282,12 @@ def frame_record(
         "vertices": (center + (RADIUS + grown) * unit).astype(np.float32),
         "normals": unit.astype(np.float32),
         "displacement": np.full(len(unit), grown, np.float32),
+        "faces": faces[:0] if behaviour.get("bare_at") == k else faces,
     }
-    if k == 0 or behaviour.get("remesh"):
-        arrays["faces"] = faces
-    if behaviour.get("bad_faces_at") == k:
-        arrays["faces"] = faces + 1000
-    if behaviour.get("compact"):
-        from moedsr_core.backend.wire.frames import encode
+    from moedsr_core.backend.wire.frames import encode
 
-        data, state = encode({"faces": faces, **arrays}, state)
-        return record("frame", data=data, index=k), state
-    return record("frame", arrays, index=k), None
+    data, state = encode(arrays, state)
+    return record("frame", data=data, index=k), state
 
 
 def first_attributes(coords: np.ndarray, unit: np.ndarray) -> dict[str, np.ndarray]:

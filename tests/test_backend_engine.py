@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from backend_support import TOKEN, Client, read_array, start_child
+from backend_support import TOKEN, Client, start_child
 from test_wire import body_of, options_of
 
 from moedsr_core.backend import engine as engine_module
 from moedsr_core.backend.engine import CoreEngine, Event
 from moedsr_core.backend.options import JobOptions
+from moedsr_core.backend.wire.frames import decode
 from moedsr_core.errors import CancelledError, InputError
 from moedsr_core.frame import TimeMap
 from moedsr_core.models.anchored import AnchoredConfig, AnchoredMoEDSR
@@ -193,7 +194,7 @@ def test_a_real_backend_predicts_a_real_job(weights, tmp_path):
         child.stderr.close()
     assert end["state"] == "done" and end["summary"]["frames"] == 3
     assert list(frames) == [0, 1, 2]
-    first = read_array(frames[0], "vertices")
+    first = decode(frames[0])[0]["vertices"]
     assert np.abs(first.mean(axis=0) - sent.coords[:15].mean(axis=0)).max() < 1.0
     assert missing.status_code == 422 and "unknown model 'no-such'" in missing.json()["detail"]
     assert refused.status_code == 422 and "frames must be" in refused.json()["detail"]

@@ -15,7 +15,7 @@ from backend_support import DEADLINE_S, TOKEN, port_of, wait_until
 from test_wire import BAD_BODIES, body_of, options_of
 
 from moedsr_core.backend.service import JobService
-from moedsr_core.backend.wire import MAX_BODY_BYTES
+from moedsr_core.backend.wire.request import MAX_BODY_BYTES
 
 pytest_plugins = "backend_support"
 

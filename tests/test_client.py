@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import requests
 from certificates import Certificate, make_certificate, make_expired
-from pymol_support import FakeBackend, record
+from pymol_support import RADIUS, FakeBackend, ball, displacement, record
 
 from moedsr_core.backend.client import (
     Address,
@@ -78,7 +78,7 @@ def test_a_stream_that_is_cut_anywhere_gives_the_same_records():
     assert len(fake.sent) == 41  # each was cut once and taken up once
 
 
-@pytest.mark.parametrize("behaviour", [{}, {"compact": True}, {"compact": True, "remesh": True}])
+@pytest.mark.parametrize("behaviour", [{}, {"remesh": True}])
 def test_a_stream_that_is_cut_again_and_again_goes_on_at_the_next_frame(behaviour):
     with FakeBackend(**behaviour) as fake:
         job = client_of(fake).create(ATOMS, {**OPTIONS, "frames": 40})
@@ -90,18 +90,17 @@ def test_a_stream_that_is_cut_again_and_again_goes_on_at_the_next_frame(behaviou
     assert starts(fake) == sorted(starts(fake)) and len(starts(fake)) == 21
 
 
-def test_compact_frames_are_plain_arrays_to_whoever_follows():
-    vertices, faces = {}, {}
-    for compact in (False, True):
-        with FakeBackend(compact=compact) as fake:
-            records = followed(fake, client_of(fake).create(ATOMS, OPTIONS))
-        frames = [record.arrays for record in records if record.kind == "frame"]
-        vertices[compact] = np.stack([frame["vertices"] for frame in frames])
-        faces[compact] = [frame["faces"] for frame in frames if "faces" in frame]
-        assert {array.dtype.str for array in frames[1].values()} == {"<f4"}
-    assert np.linalg.norm(vertices[True] - vertices[False], axis=2).max() < 0.01
-    assert len(faces[True]) == len(faces[False]) == 1  # sent once, for all frames
-    same = [sorted(sorted(row) for row in faces[kind][0].tolist()) for kind in (False, True)]
+def test_frames_are_plain_arrays_to_whoever_follows():
+    with FakeBackend() as fake:
+        records = followed(fake, client_of(fake).create(ATOMS, OPTIONS))
+    frames = [record.arrays for record in records if record.kind == "frame"]
+    unit, faces = ball()
+    for k, frame in enumerate(frames):
+        sent = ATOMS["coords"].mean(axis=0) + (RADIUS + displacement(k, FRAMES)) * unit
+        assert np.linalg.norm(frame["vertices"] - sent, axis=1).max() < 0.01
+        assert {frame[name].dtype.str for name in frame if name != "faces"} == {"<f4"}
+    assert ["faces" in frame for frame in frames] == [True] + [False] * (FRAMES - 1)
+    same = [sorted(sorted(row) for row in some.tolist()) for some in (frames[0]["faces"], faces)]
     assert same[0] == same[1]
 
 
@@ -123,7 +122,7 @@ def test_a_silent_stream_is_taken_up_again():
 
 
 def test_a_server_that_restarts_in_mid_job_is_waited_for():
-    first = FakeBackend(cuts=[20_000])
+    first = FakeBackend(cuts=[5_000])
     second: list[FakeBackend] = []
     reasons: list[str] = []
 
@@ -144,7 +143,7 @@ def test_a_server_that_restarts_in_mid_job_is_waited_for():
 
 
 def test_a_server_that_stays_away_is_given_up_in_one_sentence():
-    with FakeBackend(cuts=[20_000]) as fake:
+    with FakeBackend(cuts=[5_000]) as fake:
         job = client_of(fake).create(ATOMS, OPTIONS)
     patience = Patience(first_wait_s=0.01, longest_wait_s=0.01, outage_s=0.05)
     with pytest.raises(BackendError, match=r"nobody listens .* may still be fetched later"):
@@ -313,7 +312,7 @@ def test_a_certificate_that_is_named_is_trusted(certificate):
     with FakeBackend(certificate=certificate) as fake:
         client = client_of(fake, ca_file=str(certificate.file))
         job = client.create(ATOMS, OPTIONS)
-        fake.behaviour["cuts"] = [20_000]
+        fake.behaviour["cuts"] = [5_000]
         records = list(Follower(client.again, job, patience=QUICK).records())
     assert [r.index for r in records if r.kind == "frame"] == list(range(FRAMES))
     assert len(starts(fake)) == 2

@@ -274,7 +274,7 @@ def test_a_server_that_goes_away_in_mid_job_is_waited_for_and_said_so(
 ):
     monkeypatch.setattr(receiver, "PATIENCE", Patience(first_wait_s=0.01, longest_wait_s=0.01))
     call(cmd, "moedsr_backend", server.url, token_file=token_file)
-    server.behaviour["cuts"] = [20_000, 5_000, 0]
+    server.behaviour["cuts"] = [5_000, 2_000, 0]
     call(cmd, "moedsr_predict", "prot", frames=6, quiet=0)
     assert cmd.count_states("prot_surf") == 6
     said = capsys.readouterr().out
@@ -285,7 +285,7 @@ def test_a_server_that_stays_away_leaves_the_job_alone(cmd, server, token_file, 
     patience = Patience(first_wait_s=0.01, longest_wait_s=0.01, barren=3)
     monkeypatch.setattr(receiver, "PATIENCE", patience)
     call(cmd, "moedsr_backend", server.url, token_file=token_file)
-    server.behaviour["cuts"] = [20_000, *[0] * 9]
+    server.behaviour["cuts"] = [5_000, *[0] * 9]
     with pytest.raises(CmdException, match=r"may still be fetched later; kept \d+ finished frames"):
         call(cmd, "moedsr_predict", "prot", frames=9)
     assert not [line for line in server.requests if "cancel" in line or "DELETE" in line]

@@ -11,9 +11,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from moedsr_core.backend import wire
 from moedsr_core.backend.options import JobOptions, read_options
-from moedsr_core.backend.wire import as_json, pack_arrays, read_request, record_line
+from moedsr_core.backend.wire.records import as_json, pack_attributes, record_line
+from moedsr_core.backend.wire.request import MAX_BODY_BYTES, read_request
 from moedsr_core.errors import InputError
 from moedsr_core.structure import MAX_ATOMS
 
@@ -90,7 +90,7 @@ BAD_BODIES = {
     ),
     "bare pickle": lambda: zipped({**members_of(body_of()), "coords.npy": b"\x80\x04]\x94."}),
     "zip bomb": lambda: zipped(
-        {**members_of(body_of()), "coords.npy": b"\0" * (wire.MAX_BODY_BYTES + 1)}
+        {**members_of(body_of()), "coords.npy": b"\0" * (MAX_BODY_BYTES + 1)}
     ),
     "many members": lambda: zipped({f"{k}.npy": b"" for k in range(1000)}),
     "header claims terabytes": lambda: zipped(
@@ -226,7 +226,7 @@ def test_60_000_atoms_pass():
     arrays |= {"coords": np.zeros((n, 3)), "elements": np.array(["C"] * n)}
     body = body_of(**arrays, residue_index=np.arange(n))
     assert len(read_request(body).structure) == n
-    assert len(body) < wire.MAX_BODY_BYTES / 4
+    assert len(body) < MAX_BODY_BYTES / 4
 
 
 def test_only_chosen_options_are_passed_on():
@@ -240,14 +240,14 @@ def test_an_unknown_option_is_answered_with_the_known_ones():
 
 
 def test_packed_arrays_have_the_types_of_the_protocol():
-    data = pack_arrays({"vertices": np.ones((2, 3)), "faces": np.ones((1, 3))}, wire.FRAME_DTYPES)
+    data = pack_attributes({"atom": np.ones(2), "expert": np.ones((2, 3))})
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        assert {k: v.dtype.str for k, v in arrays.items()} == {"vertices": "<f4", "faces": "<i4"}
+        assert {k: v.dtype.str for k, v in arrays.items()} == {"atom": "<i4", "expert": "<f4"}
 
 
 def test_an_array_without_a_place_in_the_protocol_is_not_sent():
     with pytest.raises(InputError, match="velocities"):
-        pack_arrays({"velocities": np.ones(3)}, wire.FRAME_DTYPES)
+        pack_attributes({"velocities": np.ones(3)})
 
 
 def test_a_record_line_is_one_line_of_json_with_its_size():

@@ -31,7 +31,8 @@ from moedsr_core.backend.live import LiveJob
 from moedsr_core.backend.refusals import DiskFullError, Refusal, UnfinishedError, is_disk_full
 from moedsr_core.backend.service import JobService
 from moedsr_core.backend.stream import stream_job
-from moedsr_core.backend.wire import MAX_BODY_BYTES, PROTOCOL
+from moedsr_core.backend.wire.records import PROTOCOL
+from moedsr_core.backend.wire.request import MAX_BODY_BYTES
 from moedsr_core.errors import CheckpointError, InputError, MoedsrError
 
 log = logging.getLogger(__name__)

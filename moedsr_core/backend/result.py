@@ -16,9 +16,10 @@ from typing import IO, Any
 import numpy as np
 
 from moedsr_core import __version__
-from moedsr_core.backend.codec import FrameState, decode_frame
 from moedsr_core.backend.jobstore import Job
 from moedsr_core.backend.spool import Spool
+from moedsr_core.backend.wire.frames import FrameState, decode
+from moedsr_core.errors import BackendError
 from moedsr_core.frame import TimeMap
 from moedsr_core.mesh_trajectory import FORMAT
 from moedsr_core.models.config import config_from_dict
@@ -66,7 +67,7 @@ def write_result(job: Job, spool: Spool, path: Path) -> None:
         state: FrameState | None = None
         for head, data in spool.contents(job.records):
             if head["type"] == "frame":
-                arrays, state = decode_frame(data, state)
+                arrays, state = _decoded(data, state)
                 parts.add_frame(arrays)
             else:
                 with np.load(BytesIO(data), allow_pickle=False) as archive:
@@ -78,6 +79,13 @@ def write_result(job: Job, spool: Spool, path: Path) -> None:
             for name, array in _small_arrays(job, parts).items():
                 with archive.open(f"{name}.npy", "w") as member:
                     np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+
+
+def _decoded(data: bytes, state: FrameState | None) -> tuple[dict[str, np.ndarray], FrameState]:
+    try:
+        return decode(data, state)
+    except ValueError as error:
+        raise BackendError("a frame of this job is damaged; run it again") from error
 
 
 def _small_arrays(job: Job, parts: _Parts) -> dict[str, Any]:

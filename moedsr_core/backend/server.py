@@ -34,7 +34,7 @@ from moedsr_core.backend.one_token import OneToken, read_token
 from moedsr_core.backend.parts import Backend
 from moedsr_core.backend.pool import Worker
 from moedsr_core.backend.service import JobService
-from moedsr_core.backend.wire import PROTOCOL
+from moedsr_core.backend.wire.records import PROTOCOL
 from moedsr_core.errors import BackendError, InputError, MoedsrError
 
 log = logging.getLogger(__name__)

@@ -15,14 +15,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Protocol, runtime_checkable
 
-from moedsr_core.backend.codec import encode_frame
 from moedsr_core.backend.messages import (
     private_stdin,
     private_stdout,
     read_message,
     write_message,
 )
-from moedsr_core.backend.wire.records import ATTRIBUTE_DTYPES, as_json, pack_arrays
+from moedsr_core.backend.wire.frames import encode
+from moedsr_core.backend.wire.records import as_json, pack_attributes
 from moedsr_core.backend.wire.request import read_request
 from moedsr_core.errors import CancelledError, MoedsrError
 
@@ -123,12 +123,12 @@ class WorkerCore:
         state, frame = None, 0
         for event in events:
             if event.kind == "frame":
-                data, state = encode_frame(event.data, state)
+                data, state = encode(event.data, state)
                 if frame >= skip_frames:
                     yield "frame", data
                 frame += 1
             elif event.kind == "attributes":
-                yield "attributes", pack_arrays(event.data, ATTRIBUTE_DTYPES)
+                yield "attributes", pack_attributes(event.data)
             else:
                 yield "summary", as_json(event.data)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
+from ..wire.frames import FrameState, decode
 from .errors import BackendError
 from .records import Record
 
@@ -18,10 +18,10 @@ class FrameDecoder:
 
     def __init__(self, origin: str = "the backend") -> None:
         self._origin = origin
-        self._last: Any = None
+        self._last: FrameState | None = None
 
     def decode(self, record: Record) -> Record:
-        """Decode the next frame; one that comes as plain arrays passes as it is.
+        """Decode the next frame.
 
         Returns:
             It with ``vertices`` [Å] (n, 3), ``normals`` (n, 3), ``displacement`` [Å] (n,), and
@@ -30,10 +30,6 @@ class FrameDecoder:
         Raises:
             BackendError: If it is damaged, or another frame should have come before.
         """
-        if not record.data or "normals" in record.arrays:
-            return record
-        from ..wire.frames import decode  # in the core this loads scipy: not for health and lists
-
         before = self._last
         try:
             arrays, self._last = decode(record.data, before)

@@ -25,7 +25,7 @@ class Record:
     Attributes:
         kind: ``progress``, ``frame``, ``attributes`` or ``end``.
         fields: Its JSON line.
-        arrays: What followed the line; of a compact frame, its packed members.
+        arrays: What followed the line; of a frame nothing until it is decoded.
         data: The bytes of that.
     """
 
@@ -70,8 +70,9 @@ def read_records(chunks: Iterator[bytes], origin: str = "the backend") -> Iterat
         if not isinstance(size, int) or not 0 <= size <= MAX_RECORD_BYTES:
             raise BackendError(f"{origin} sent a record of impossible size; update or restart it")
         data = reader.exactly(size)
-        arrays = _arrays(data, origin) if size else {}
-        yield Record(kind=str(fields.get("type")), fields=fields, arrays=arrays, data=data)
+        kind = str(fields.get("type"))
+        arrays = _arrays(data, origin) if size and kind != "frame" else {}
+        yield Record(kind=kind, fields=fields, arrays=arrays, data=data)
 
 
 class _Reader:

@@ -13,27 +13,25 @@ import numpy as np
 from moedsr_core.errors import InputError
 
 PROTOCOL = 2
-FRAME_DTYPES = {"vertices": "<f4", "normals": "<f4", "faces": "<i4", "displacement": "<f4"}
 ATTRIBUTE_DTYPES = {
     "atom": "<i4", "expert": "<f4", "fluctuation": "<f4", "mean_displacement": "<f4",
 }  # fmt: skip
 
 
-def pack_arrays(arrays: Mapping[str, np.ndarray], dtypes: Mapping[str, str]) -> bytes:
-    """Write the arrays of one record as npz, in the types of the protocol.
+def pack_attributes(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Write an ``attributes`` record's arrays as npz, in the types of the protocol.
 
     Args:
-        arrays: Arrays by name.
-        dtypes: Type of every array that the record may hold.
+        arrays: Arrays by the names of :data:`ATTRIBUTE_DTYPES`.
 
     Raises:
         InputError: If an array has no place in the protocol.
     """
-    unknown = sorted(set(arrays) - set(dtypes))
+    unknown = sorted(set(arrays) - set(ATTRIBUTE_DTYPES))
     if unknown:
-        raise InputError(f"a record holds {sorted(dtypes)}, got {unknown} as well")
+        raise InputError(f"a record holds {sorted(ATTRIBUTE_DTYPES)}, got {unknown} as well")
     buffer = io.BytesIO()
-    np.savez(buffer, **{k: np.asarray(v, dtypes[k]) for k, v in arrays.items()})  # type: ignore[arg-type]
+    np.savez(buffer, **{k: np.asarray(v, ATTRIBUTE_DTYPES[k]) for k, v in arrays.items()})  # type: ignore[arg-type]
     return buffer.getvalue()
 
 
