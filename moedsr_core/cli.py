@@ -146,6 +146,8 @@ class Evaluate(EvaluateOptions):
     """Which of the runs R1, R2 … of the folder."""
     spacing_ps: float | None = None
     """Time between frames [ps], where the trajectory has no usable time stamps."""
+    jobs: int = 0
+    """Processes that measure frames side by side; 0 means one for each processor."""
 
     def __post_init__(self) -> None:
         """Leave values alone while flags are read, so that unknown flags are refused first."""
@@ -160,7 +162,7 @@ class Evaluate(EvaluateOptions):
         loaded = load_model(self.model, choose_device(options.device))
         ensemble = load_ensemble(*files, spacing_ps=self.spacing_ps)
         with progress() as tell:
-            result = evaluate(ensemble, loaded, options, tell)
+            result = evaluate(ensemble, loaded, options, tell, self.jobs)
         if self.per_frame is not None:
             with whole_file(self.per_frame) as file:
                 file.write(csv_text(result.frame_rows()).encode())

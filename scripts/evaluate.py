@@ -51,7 +51,9 @@ class Arguments:
     part: str = "test"
     """train, validation or test."""
     threads: int = 2
-    """Processor threads."""
+    """Processor threads of the network."""
+    jobs: int = 0
+    """Processes that measure frames side by side; 0 means one for each processor."""
     options: tyro.conf.OmitArgPrefixes[EvaluateOptions] = field(
         default_factory=lambda: EvaluateOptions(frames=20)
     )
@@ -82,14 +84,14 @@ def _measure(arguments: Arguments, console: Console) -> Iterator[Evaluation]:
         for done, ensemble in enumerate(ensembles.values()):
             title = f"{ensemble.name} ({done + 1} of {len(ensembles)})"
             task = bar.add_task(title, total=None)
-            yield _one(ensemble, loaded, arguments.options, bar, task, title)
+            yield _one(ensemble, loaded, arguments, bar, task, title)
 
 
-def _one(ensemble: Ensemble, loaded, options, bar, task, title) -> Evaluation:
+def _one(ensemble: Ensemble, loaded, arguments: Arguments, bar, task, title) -> Evaluation:
     def tell(stage: str, step: int, total: int) -> None:
         bar.update(task, description=f"{title}: {stage}", completed=step, total=total)
 
-    return evaluate(ensemble, loaded, options, tell)
+    return evaluate(ensemble, loaded, arguments.options, tell, arguments.jobs)
 
 
 def write(summary: Summary, arguments: Arguments) -> None:

@@ -90,6 +90,8 @@ class Table1(_Common):
     """What is put into the table."""
     measure: EvaluateOptions = field(default_factory=EvaluateOptions)
     """How models are measured."""
+    jobs: int = 0
+    """Processes that measure frames side by side; 0 means one for each processor."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,7 +236,7 @@ def _measured(
     def tell(what: str, step: int, total: int) -> None:
         bar.update(task, description=f"{name}: {what}", completed=step, total=total)
 
-    trial = measure(loaded, ensembles, asked.measure, tell)
+    trial = measure(loaded, ensembles, asked.measure, tell, asked.jobs)
     place = _out(asked) / "scores" / f"{name}.json"
     write_trial(trial, place)
     bar.console.print(f"scores of {name} are in {place}")

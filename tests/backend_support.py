@@ -22,7 +22,7 @@ from test_wire import body_of, options_of
 from moedsr_core.backend import server
 from moedsr_core.backend.app import create_app
 from moedsr_core.backend.data_folder import DataFolder
-from moedsr_core.backend.one_token import OneToken
+from moedsr_core.backend.parent_access import ParentAccess
 from moedsr_core.backend.parts import Backend
 from moedsr_core.backend.pool import WorkerDied
 from moedsr_core.backend.service import JobService
@@ -267,7 +267,7 @@ def backend(science, tmp_path) -> Iterator[Backend]:
 def web(tmp_path_factory) -> Iterator[tuple[FastAPI, int]]:
     """A server in a thread, and its port; each test gives it a backend of its own."""
     idle = open_backend(tmp_path_factory.mktemp("idle"), FakeScience())
-    app = create_app(idle.service, OneToken(TOKEN))
+    app = create_app(idle.service, ParentAccess(TOKEN))
     listener = server.listen("127.0.0.1", 0)
     config = uvicorn.Config(app, loop="asyncio", http="h11", ws="none", log_config=None)
     runner = app.state.runner = uvicorn.Server(config)

@@ -12,7 +12,7 @@ import time
 import pytest
 from backend_support import DEADLINE_S, MODULE, TOKEN, Client, answers, start_child, wait_until
 
-from moedsr_core.backend import one_token, server
+from moedsr_core.backend import parent_access, server
 from moedsr_core.errors import BackendError, InputError
 
 
@@ -29,8 +29,8 @@ def test_loopback_is_served_by_any_of_its_names(host):
 
 def test_a_token_must_be_long_enough():
     with pytest.raises(InputError, match="at least 16 plain characters"):
-        one_token.read_token(b"short\n", "standard input")
-    assert one_token.read_token(b"0123456789abcdef\r\n", "standard input") == "0123456789abcdef"
+        parent_access.read_token(b"short\n", "standard input")
+    assert parent_access.read_token(b"0123456789abcdef\r\n", "standard input") == "0123456789abcdef"
 
 
 def test_a_child_answers_its_handshake_leaves_ctrl_c_to_its_parent_and_ends_with_its_input(

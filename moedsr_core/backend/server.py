@@ -30,7 +30,7 @@ from moedsr_core.backend.app import create_app
 from moedsr_core.backend.data_folder import DataFolder
 from moedsr_core.backend.local_workers import LocalWorker
 from moedsr_core.backend.messages import private_stdin, private_stdout, text_channel
-from moedsr_core.backend.one_token import OneToken, read_token
+from moedsr_core.backend.parent_access import ParentAccess, read_token
 from moedsr_core.backend.parts import Backend
 from moedsr_core.backend.pool import Worker
 from moedsr_core.backend.service import JobService
@@ -185,7 +185,7 @@ def _serve(options: argparse.Namespace, make: Callable[[str], Worker]) -> None:
         backend.start()
         try:
             config = uvicorn.Config(
-                create_app(service, OneToken(token)), loop="asyncio", http="h11", ws="none",
+                create_app(service, ParentAccess(token)), loop="asyncio", http="h11", ws="none",
                 log_config=None, log_level="warning", access_log=False, timeout_graceful_shutdown=1,
             )  # fmt: skip
             _Server(config, backend, channel, orphaned).run(sockets=[listener])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,15 +33,15 @@ from moedsr_core.evaluation.motion import (
 from moedsr_core.evaluation.network import network_scores
 from moedsr_core.evaluation.options import EvaluateOptions
 from moedsr_core.evaluation.result import Evaluation
-from moedsr_core.evaluation.truth import Moment, Truth, measure_truth, mesh_of
+from moedsr_core.evaluation.together import frame_pool, in_order
+from moedsr_core.evaluation.truth import Truth, measure_truth, mesh_of
 from moedsr_core.frame import TimeMap
-from moedsr_core.metrics.occupancy import intersection_over_union
+from moedsr_core.metrics.occupancy import Grid, intersection_over_union
 from moedsr_core.model_field import on_device
 from moedsr_core.models.base import ProteinInput
 from moedsr_core.models.inputs import protein_input
 from moedsr_core.models.registry import LoadedModel
 from moedsr_core.structure import Structure
-from moedsr_core.surface.mesh import Mesh
 
 Progress = Callable[[str, int, int], None]
 """Called with the stage, the steps done and the steps in all."""
@@ -53,6 +54,7 @@ def evaluate(
     loaded: LoadedModel,
     options: EvaluateOptions | None = None,
     on_progress: Progress | None = None,
+    jobs: int = 1,
 ) -> Evaluation:
     """Score a model and the baselines on one trajectory.
 
@@ -65,16 +67,19 @@ def evaluate(
         loaded: The model, on the device it is to run on.
         options: How to measure.
         on_progress: Told of every step; may raise to stop.
+        jobs: Processes side by side; 0 means one for each processor. The numbers are the same.
 
     Raises:
         InputError: If the trajectory has fewer than two frames, or the model cannot take it.
+        BackendError: If one of the processes was ended.
     """
     options = options or EvaluateOptions()
     if len(ensemble) < 2:
         raise InputError(f"an evaluation needs at least two frames, got {len(ensemble)}")
     steps = _Steps(on_progress or (lambda stage, done, total: None))
-    trial = _prepare(ensemble, loaded, options, steps)
-    rows = _compare(trial, steps)
+    with frame_pool(jobs, min(options.frames, len(ensemble) - 1)) as pool:
+        trial = _prepare(ensemble, loaded, options, steps, pool)
+        rows = _compare(trial, steps, pool)
     motions = {name: tally.motion() for name, tally in trial.tallies.items()}
     motions["drawn"] = drawn_motion(trial.model, trial.draws, options.seed, steps.tell("drawing"))
     return _result(trial, rows, motions, steps)
@@ -124,16 +129,19 @@ class _Trial:
 
 
 def _prepare(
-    ensemble: Ensemble, loaded: LoadedModel, options: EvaluateOptions, steps: _Steps
+    ensemble: Ensemble,
+    loaded: LoadedModel,
+    options: EvaluateOptions,
+    steps: _Steps,
+    pool: Executor | None,
 ) -> _Trial:
     chosen = np.unique(np.linspace(1, len(ensemble) - 1, options.frames).round().astype(int))
     steps.total = 3 * len(chosen)
     protein, frame = protein_input(ensemble.structure, scale=loaded.scale, seed=options.seed)
     coords = np.stack([frame.to_canonical(ensemble.coords[k]) for k in (0, *chosen.tolist())])
     structure = ensemble.structure.with_coords(coords[0])
-    truth = measure_truth(
-        structure, coords[1:], protein.surface, options.spacing, steps.tell("measuring the truth")
-    )
+    tell = steps.tell("measuring the truth")
+    truth = measure_truth(structure, coords[1:], protein.surface, options.spacing, tell, pool)
     times = model_times(loaded.time_map, ensemble.lags_ps, chosen)
     model = _model_contender(loaded, protein, truth, times)
     contenders = {
@@ -184,39 +192,53 @@ def _model_contender(
     return ModelContender(loaded.model, code, truth, times, time.perf_counter() - begun)
 
 
-def _compare(trial: _Trial, steps: _Steps) -> dict[str, list[dict[str, float]]]:
+def _compare(
+    trial: _Trial, steps: _Steps, pool: Executor | None
+) -> dict[str, list[dict[str, float]]]:
     """Scores of every contender at every frame; the surfaces shown are counted on the way."""
-    truth, tell = trial.truth, steps.tell("comparing surfaces")
+    tell = steps.tell("comparing surfaces")
     rows: dict[str, list[dict[str, float]]] = {name: [] for name in trial.contenders}
-    trial.tallies = {name: Tally(truth) for name in trial.contenders if name != "drawn"}
-    for k, values in enumerate(truth.frames):
-        true_volume = truth.shown(truth.moment(values))
-        true_mesh = mesh_of(true_volume, truth.grid)
-        for name, contender in trial.contenders.items():
-            moment = contender(k)
-            rows[name].append(_scores(trial, moment, true_volume, true_mesh, k))
-            if name in trial.tallies:
-                trial.tallies[name].add(moment)
+    trial.tallies = {name: Tally(trial.truth) for name in trial.contenders if name != "drawn"}
+    for scores in in_order(pool, _scores, _shown(trial)):
+        for name, row in scores.items():
+            rows[name].append(row)
         tell()
     return rows
 
 
+def _shown(trial: _Trial) -> Iterator[tuple[object, ...]]:
+    """What :func:`_scores` takes, frame by frame."""
+    truth, options = trial.truth, trial.options
+    for k, values in enumerate(truth.frames):
+        true = truth.shown(truth.moment(values))
+        volumes = {}
+        for name, contender in trial.contenders.items():
+            moment = contender(k)
+            volumes[name] = truth.shown(moment)
+            if name in trial.tallies:
+                trial.tallies[name].add(moment)
+        yield volumes, true, truth.grid, trial.omega, options.distances, (options.seed, k)
+
+
 def _scores(
-    trial: _Trial,
-    moment: Moment,
-    true_volume: Float[np.ndarray, "i j k"],
-    true_mesh: Mesh | None,
-    k: int,
-) -> dict[str, float]:
-    """One surface against the true one; distances are NaN where one of them is empty."""
-    volume = trial.truth.shown(moment)
-    mesh = mesh_of(volume, trial.truth.grid)
-    if mesh is None or true_mesh is None:
-        return dict.fromkeys(SHAPE_METRICS, float("nan")) | {"iou": 0.0}
-    rng = np.random.default_rng((trial.options.seed, k))
-    apart = DISTANCES[trial.options.distances](mesh, true_mesh, trial.omega, rng)
-    scores = {"iou": intersection_over_union(volume < 0, true_volume < 0)} | apart
-    return {name: scores[name] for name in SHAPE_METRICS}
+    volumes: dict[str, Float[np.ndarray, "i j k"]],
+    true: Float[np.ndarray, "i j k"],
+    grid: Grid,
+    omega: float,
+    distances: str,
+    seed: tuple[int, int],
+) -> dict[str, dict[str, float]]:
+    """Surfaces against the true one; distances are NaN where one of them is empty."""
+    true_mesh, scores = mesh_of(true, grid), {}
+    for name, volume in volumes.items():
+        mesh = mesh_of(volume, grid)
+        if mesh is None or true_mesh is None:
+            scores[name] = dict.fromkeys(SHAPE_METRICS, float("nan")) | {"iou": 0.0}
+            continue
+        apart = DISTANCES[distances](mesh, true_mesh, omega, np.random.default_rng(seed))
+        iou = intersection_over_union(volume < 0, true < 0)
+        scores[name] = {m: ({"iou": iou} | apart)[m] for m in SHAPE_METRICS}
+    return scores
 
 
 def _result(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.spatial import cKDTree
 from skimage.measure import marching_cubes
 
 from moedsr_core.errors import InputError
+from moedsr_core.evaluation.together import in_order
 from moedsr_core.levelset.parts import remove_small_parts
 from moedsr_core.metrics.occupancy import Grid
 from moedsr_core.predict import SMALLEST_PART
@@ -110,6 +112,7 @@ def measure_truth(
     first: SolventExcludedSurface,
     spacing: float,
     tell: Callable[[], None] = lambda: None,
+    pool: Executor | None = None,
 ) -> Truth:
     """Measure the surfaces of a trajectory.
 
@@ -119,6 +122,7 @@ def measure_truth(
         first: Surface of the first frame.
         spacing: Of the grid [Å].
         tell: Called after every frame.
+        pool: Processes to measure in; without one it is done here.
     """
     margin = structure.radii.max() + BAND
     everything = np.concatenate([structure.coords[None], coords])
@@ -130,8 +134,9 @@ def measure_truth(
     vertices = _first_vertices(first, start, grid)
     points = np.concatenate([nodes[near.ravel()], vertices])
     frames = np.empty((len(coords), len(points)), np.float32)
-    for k, x in enumerate(coords):
-        frames[k] = SolventExcludedSurface(x, structure.radii).signed_distance(points)
+    tasks = ((x, structure.radii, points) for x in coords)
+    for k, distances in enumerate(in_order(pool, _distances, tasks)):
+        frames[k] = distances
         tell()
     nearest = cKDTree(structure.coords).query(vertices)[1]
     return Truth(
@@ -143,6 +148,14 @@ def measure_truth(
         offset=first.signed_distance(vertices),
         residues=structure.residue_index[nearest],
     )
+
+
+def _distances(
+    atoms: Float[np.ndarray, "atoms 3"],
+    radii: Float[np.ndarray, " atoms"],
+    points: Float[np.ndarray, "points 3"],
+) -> Float[np.ndarray, " points"]:
+    return SolventExcludedSurface(atoms, radii).signed_distance(points).astype(np.float32)
 
 
 def _near(

@@ -107,6 +107,7 @@ def measure(
     ensembles: Mapping[str, Ensemble],
     options: EvaluateOptions,
     tell: Tell = lambda what, done, total: None,
+    jobs: int = 1,
 ) -> Trial:
     """Scores of one model on all proteins.
 
@@ -115,6 +116,7 @@ def measure(
         ensembles: Trajectories by name.
         options: How to measure.
         tell: Told of every step; may raise to stop.
+        jobs: Processes side by side; 0 means one for each processor.
     """
     scores = {}
     for done, ensemble in enumerate(ensembles.values()):
@@ -123,7 +125,7 @@ def measure(
         def step(stage: str, steps: int, total: int, title: str = title) -> None:
             tell(f"{title}: {stage}", steps, total)
 
-        scores[ensemble.name] = evaluate(ensemble, loaded, options, step).to_dict()
+        scores[ensemble.name] = evaluate(ensemble, loaded, options, step, jobs).to_dict()
     return Trial(source=str(loaded.info.folder), evaluations=scores)
 
 

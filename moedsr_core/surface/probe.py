@@ -24,6 +24,8 @@ _STEP = 0.5
 _SLIVER = 0.4
 """A patch that no sample hits is still found by its arcs and corners if a buried sample lies
 within this distance of it [Å]."""
+_FIRST = 12
+"""Nearest balls that samples are held against first: they bury most, and spare the others."""
 _TOLERANCE = 1e-9
 
 
@@ -77,40 +79,30 @@ def probe_boundary(
     tree = cKDTree(centers)
     neighbours = tree.query_ball_point(centers, radii + radii.max())
     directions = {r: _fibonacci_sphere(r) for r in np.unique(radii)}
-    parts: list[tuple[np.ndarray, ...]] = []
+    patches: list[tuple[np.ndarray, ...]] = []
     borders: list[set[int]] = [set() for _ in centers]
     near = [_overlapping(i, np.array(found), centers, radii) for i, found in enumerate(neighbours)]
     for i, around in enumerate(near):
         points = centers[i] + radii[i] * directions[radii[i]]
-        gaps = _gaps(points, centers[around], radii[around])
+        close, gaps = _shallow(points, centers[around], radii[around], _SLIVER)
         clearance = gaps.min(axis=1, initial=np.inf)
-        kept = clearance > 0
-        parts.append(_samples(points[kept], clearance[kept], centers[i], radii[i]))
-        close = clearance > -_SLIVER
-        for j in around[(np.abs(gaps[close]) < 1.5 * _STEP).any(axis=0)].tolist():
+        bare = clearance > 0
+        patches.append((points[close[bare]], clearance[bare], np.full(bare.sum(), i)))
+        for j in around[(np.abs(gaps) < 1.5 * _STEP).any(axis=0)].tolist():
             borders[min(i, j)].add(max(i, j))
+    ends, arcs = [np.empty((0, 3))], []
     for i, others in enumerate(borders):
         if others:
-            parts.extend(_arcs(i, np.array(sorted(others)), near[i], centers, radii))
+            exposed, corners = _arcs(i, np.array(sorted(others)), near[i], centers, radii)
+            arcs.append(exposed)
+            ends.append(corners)
+    points, clearance, owner = (np.concatenate(columns) for columns in zip(*patches, strict=True))
+    on_spheres = points, clearance, centers[owner], np.zeros_like(points), radii[owner]
+    corners = np.concatenate(ends)
+    none = np.zeros(len(corners))
+    on_corners = corners, none, corners, np.zeros_like(corners), none
+    parts = [on_spheres, *arcs, on_corners]
     return ProbeBoundary(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-
-
-def _samples(
-    points: Float[np.ndarray, "n 3"],
-    clearance: Float[np.ndarray, " n"],
-    centers: np.ndarray,
-    radii: np.ndarray | float,
-    axes: np.ndarray | float = 0.0,
-) -> tuple[np.ndarray, ...]:
-    """Columns of a :class:`ProbeBoundary`; single centres, axes and radii are repeated."""
-    n = len(points)
-    return (
-        points,
-        clearance,
-        np.broadcast_to(centers, (n, 3)),
-        np.broadcast_to(axes, (n, 3)),
-        np.broadcast_to(radii, n),
-    )
 
 
 def _arcs(
@@ -119,35 +111,37 @@ def _arcs(
     near: Int[np.ndarray, " near"],
     centers: Float[np.ndarray, "atoms 3"],
     radii: Float[np.ndarray, " atoms"],
-) -> list[tuple[np.ndarray, ...]]:
-    """Exposed samples of the circles where ball i meets others, and the corners that end them."""
+) -> tuple[tuple[np.ndarray, ...], Float[np.ndarray, "corners 3"]]:
+    """Exposed samples of the circles where ball i meets others, and the corners that end them.
+
+    The samples are columns of a :class:`ProbeBoundary`.
+    """
     between = centers[others] - centers[i]
     distance = np.linalg.norm(between, axis=1)
     along = (distance**2 + radii[i] ** 2 - radii[others] ** 2) / (2 * np.maximum(distance, 1e-9))
     squared = radii[i] ** 2 - along**2
     meets = (squared > 0) & (distance > 1e-6)
-    if not meets.any():
-        return []
     others, axis = others[meets], between[meets] / distance[meets, None]
     middle, radius = centers[i] + along[meets, None] * axis, np.sqrt(squared[meets])
     u, v = _perpendicular(axis)
     n = int(2 * np.pi * radii[i] / _STEP)
     angle = np.linspace(0, 2 * np.pi, n, endpoint=False)
     points = _on_circle(middle[:, None], radius[:, None], u[:, None], v[:, None], angle[None])
-    gaps = _gaps(points.reshape(-1, 3), centers[near], radii[near]).reshape(len(others), n, -1)
-    own = others[:, None] == near[None]
-    gaps = np.where(own[:, None], np.inf, gaps)
-    clearance = gaps.min(axis=2, initial=np.inf)
-    circle, place = np.nonzero(clearance > 0)
-    arcs = _samples(
-        points[circle, place], clearance[circle, place], middle[circle], radius[circle],
-        axis[circle],
-    )  # fmt: skip
-    crossed = (np.abs(gaps) < 2 * _STEP).any(axis=1)
+    points = points.reshape(-1, 3)
+    close, gaps = _shallow(points, centers[near], radii[near], _STEP)
+    circle = close // n
+    gaps[others[circle, None] == near] = np.inf
+    clearance = gaps.min(axis=1, initial=np.inf)
+    bare = clearance > 0
+    of = circle[bare]
+    arcs = points[close[bare]], clearance[bare], middle[of], axis[of], radius[of]
+    crossed = np.zeros((len(others), len(near)), bool)
+    some, begin = np.unique(circle, return_index=True)
+    if len(some):
+        crossed[some] = np.logical_or.reduceat(np.abs(gaps) < 2 * _STEP, begin)
     corners = _corners(middle, radius, u, v, crossed, centers[near], radii[near])
-    exposed = _gaps(corners, centers[near], radii[near]).min(axis=1, initial=np.inf) > -1e-6
-    corners = corners[exposed]
-    return [arcs, _samples(corners, np.zeros(len(corners)), corners, 0.0)]
+    exposed, _ = _shallow(corners, centers[near], radii[near], 1e-6)
+    return arcs, corners[exposed]
 
 
 def _corners(
@@ -188,11 +182,26 @@ def _overlapping(
     centers: Float[np.ndarray, "atoms 3"],
     radii: Float[np.ndarray, " atoms"],
 ) -> Int[np.ndarray, " near"]:
-    """Balls that cut ball i; of coincident equal balls only the first counts as itself."""
+    """Balls that cut ball i, nearest first; of coincident equal balls only the first is itself."""
     distance = np.linalg.norm(centers[found] - centers[i], axis=1)
     twin = (distance < 1e-6) & (radii[found] == radii[i])
     cuts = (distance < radii[i] + radii[found]) & (~twin | (found < i))
-    return np.sort(found[cuts & (found != i)])
+    kept = cuts & (found != i)
+    return found[kept][np.argsort(distance[kept], kind="stable")]
+
+
+def _shallow(
+    points: Float[np.ndarray, "n 3"],
+    centers: Float[np.ndarray, "k 3"],
+    radii: Float[np.ndarray, " k"],
+    depth: float,
+) -> tuple[Int[np.ndarray, " m"], Float[np.ndarray, "m k"]]:
+    """Which points no ball buries deeper than ``depth`` [Å], and their gaps to all balls [Å]."""
+    gaps = _gaps(points, centers[:_FIRST], radii[:_FIRST])
+    kept = np.flatnonzero(gaps.min(axis=1, initial=np.inf) > -depth)
+    others = _gaps(points[kept], centers[_FIRST:], radii[_FIRST:])
+    shallow = others.min(axis=1, initial=np.inf) > -depth
+    return kept[shallow], np.hstack([gaps[kept[shallow]], others[shallow]])
 
 
 def _gaps(
@@ -201,12 +210,13 @@ def _gaps(
     radii: Float[np.ndarray, " k"],
 ) -> Float[np.ndarray, "n k"]:
     """Signed distance of every point to every ball [Å]."""
-    squared = (
-        np.square(points).sum(axis=1)[:, None]
-        + np.square(centers).sum(axis=1)[None]
-        - 2 * points @ centers.T
-    )
-    return np.sqrt(np.maximum(squared, 0)) - radii
+    squared = points @ (-2 * centers.T)
+    squared += np.einsum("nd,nd->n", points, points)[:, None]
+    squared += np.einsum("kd,kd->k", centers, centers)
+    np.maximum(squared, 0, out=squared)
+    gaps = np.sqrt(squared, out=squared)
+    gaps -= radii
+    return gaps
 
 
 def _fibonacci_sphere(radius: float) -> Float[np.ndarray, "n 3"]:
@@ -221,11 +231,16 @@ def _fibonacci_sphere(radius: float) -> Float[np.ndarray, "n 3"]:
 def _perpendicular(
     axis: Float[np.ndarray, "n 3"],
 ) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"]]:
-    """Two unit vectors that complete each ``axis`` to a right-handed basis."""
-    helper = np.eye(3)[np.argmin(np.abs(axis), axis=1)]
-    u = np.cross(axis, helper)
-    u /= np.linalg.norm(u, axis=1, keepdims=True)
-    return u, np.cross(axis, u)
+    """Two unit vectors that complete each ``axis`` to a right-handed basis.
+
+    Without a branch, after Duff et al. 2017 (Building an Orthonormal Basis, Revisited).
+    """
+    x, y, z = axis.T
+    sign = np.copysign(1.0, z)
+    a = -1.0 / (sign + z)
+    b = x * y * a
+    u = np.stack([1.0 + sign * x * x * a, sign * b, -sign * x], axis=1)
+    return u, np.stack([b, sign + y * y * a, -y], axis=1)
 
 
 def ball_gap(
