@@ -11,13 +11,17 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint bench plugin venv clean
+.PHONY: demo test lint behaviour bench plugin venv clean
 
 demo: $(STAMP)
 	$(BIN)/python scripts/demo.py --frames "$(FRAMES)" --structure "$(STRUCTURE)" --out "$(OUT)"
 
-test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+# Types are checked on one core while the tests begin; bytecode spares the many processes they start.
+test: $(STAMP)
+	$(MAKE) --jobs 2 lint behaviour
+
+behaviour: $(STAMP)
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

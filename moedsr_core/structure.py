@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.spatial import cKDTree
 
 from moedsr_core.chemistry import (
     ELEMENTS,
@@ -199,6 +198,8 @@ def check_complete(polymer: Structure) -> None:
         )
     if len(polymer) < 2:
         return
+    from scipy.spatial import cKDTree  # a quarter of the start of a server
+
     apart, _ = cKDTree(polymer.coords).query(polymer.coords, k=[2])
     together = int((apart < _COINCIDENT).sum())
     if together > _FEW * len(polymer):

@@ -21,11 +21,15 @@ def _own_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Where tests build models, let them be built quickly."""
+    """Where tests build models or measure surfaces, let that be quick."""
     if "e3nn" in sys.modules:
-        from e3nn_memory import remember
+        import e3nn_memory
 
-        remember()
+        e3nn_memory.remember()
+    if "moedsr_core.surface.ses" in sys.modules:
+        import surface_memory
+
+        surface_memory.remember()
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import errno
 import json
-import subprocess
+import runpy
 import sys
 
 import numpy as np
@@ -249,18 +249,15 @@ def test_progress_on_a_terminal_is_a_bar_that_goes_away(capsys, monkeypatch):
     assert "4/10" in said
 
 
-def test_the_exit_code_of_the_program_is_that_of_the_failure(tmp_path):
-    command = [sys.executable, "-m", "moedsr_core", "predict"]
-    done = subprocess.run(
-        [*command, str(tmp_path / "none.pdb")],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("moedsr: ")
+def test_the_exit_code_of_the_program_is_that_of_the_failure(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["moedsr", "predict", str(tmp_path / "none.pdb")])
+    monkeypatch.delitem(sys.modules, "moedsr_core.__main__")
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("moedsr_core", run_name="__main__")
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert said.startswith("moedsr: ")
 
 
 def test_an_unknown_mesh_ending_is_refused_before_the_structure_is_read(tmp_path, capsys):

@@ -209,8 +209,9 @@ def test_a_unit_of_omega_is_one_of_two_lengths_and_both_give_the_same_angstroms(
     assert OMEGAS["dsr"](coords, radii) == pytest.approx(0.55 * (14 + 1.5 + 2.5))
     assert OMEGAS["fitted"](coords, radii) == canonical_frame(coords[0]).scale
     model = loaded(tmp_path)
+    once = dataclasses.replace(QUICK, frames=1, draws=2, spacing=1.4)
     fitted, dsr = (
-        evaluate(swelling(), model, dataclasses.replace(QUICK, frames=1, draws=2, omega=omega))
+        evaluate(swelling(), model, dataclasses.replace(once, omega=omega))
         for omega in ("fitted", "dsr")
     )
     assert fitted.omega_A != dsr.omega_A

@@ -36,8 +36,8 @@ def test_what_fails_leaves_an_existing_folder_as_it_was(tmp_path):
 
 
 WRITER = """
-import sys, time
-from moedsr_core import __main__, cli
+import sys, time, types
+from moedsr_core import __main__
 from moedsr_core.files import whole_folder
 def work(argv=None):
     try:
@@ -46,7 +46,7 @@ def work(argv=None):
             time.sleep(60)
     except KeyboardInterrupt:
         return 130
-cli.main = work
+sys.modules["moedsr_core.cli"] = types.SimpleNamespace(main=work)  # the command's loads torch
 sys.exit(__main__.main())
 """
 

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import csv
 
+import numpy as np
 import pytest
+from trajectory_files import bent, write
 
 pytest.importorskip("optuna", reason="optuna is an extra")
 
 from scripts import search as command
 
 TINY = [
-    "--names", "dpdp", "--search.trials", "1", "--search.repeats", "2", "--run.steps", "1",
+    "--names", "plain", "--search.trials", "1", "--search.repeats", "2", "--run.steps", "1",
     "--frames.first", "2", "--surfaces.points", "20", "--surfaces.validation-points", "100",
     "--surfaces.router-points", "30", "--surfaces.frames-per-example", "1",
     "--model.expert.mlp.layers", "2", "--model.expert.mlp.width", "260", "--threads", "1",
 ]  # fmt: skip
 
 
-def test_a_search_on_a_real_trajectory_ends_with_its_tables(tmp_path, data_dir, monkeypatch):
+def test_a_search_on_a_trajectory_ends_with_its_tables(tmp_path_factory, tmp_path, monkeypatch):
     monkeypatch.setattr(command.torch, "set_num_threads", lambda n: None)
-    argv = ["--data", str(data_dir / "protein_md"), "--out", str(tmp_path), *TINY]
+    data = tmp_path_factory.mktemp("data")
+    write(data / "plain", bent(3), np.arange(3.0))
+    argv = ["--data", str(data), "--out", str(tmp_path), *TINY]
     assert command.main(argv) == 0
     with (tmp_path / "search.csv").open(encoding="utf-8", newline="") as file:
         (row,) = csv.DictReader(file)

@@ -124,3 +124,19 @@ def test_a_folder_of_no_layout_is_refused_in_one_sentence(part, tmp_path):
             "train", SAMPLES, TIME, CPU
         )
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("part", ["train", "validation"])
+@pytest.mark.parametrize("read", ["surfaces", "samples"])
+def test_a_protein_called_as_a_replicate_of_another_is_refused(read, part, tmp_path):
+    both = [{"name": "x"}, {"name": "x_R1"}]
+    write(tmp_path / "x", bent(3), np.arange(3.0), "x_R1.xtc", top_name="x.pdb")
+    write(tmp_path / "x_R1", bent(4), np.arange(4.0))
+    split = {"train": both[:1], "validation": []}
+    split[part] = [*split[part], both[1]]
+    source = Sources(tmp_path, split, tmp_path / "kept")
+    with pytest.raises(InputError, match=r"x and x_R1 of the split both .* called x_R1; rename"):
+        for each in ("train", "validation"):
+            source.surfaces(each) if read == "surfaces" else source.samples(
+                each, SAMPLES, TIME, CPU
+            )

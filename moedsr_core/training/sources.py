@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -64,16 +64,20 @@ class Sources:
     split: Split
     kept: Path
     track: Callable[[Sequence[Any]], Iterable[Any]] = iter
+    _owners: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def surfaces(self, part: str) -> dict[str, Surfaces]:
         """Surfaces of one part's trajectories by name.
 
         Raises:
-            InputError: If a trajectory cannot be used, or there is none to train on.
+            InputError: If a trajectory cannot be used, two are called the same, or there is none
+                to train on.
         """
         found: dict[str, Surfaces] = {}
         for entry in self._entries(part):
-            found |= open_surfaces(self.folder, entry)
+            opened = open_surfaces(self.folder, entry)
+            self._refuse_shared(opened, entry["name"])
+            found |= opened
         return found
 
     def samples(
@@ -84,17 +88,29 @@ class Sources:
         A sample holds frames of one replicate alone: time does not pass between replicates.
 
         Raises:
-            InputError: If a trajectory cannot be used, or there is none to train on.
+            InputError: If a trajectory cannot be used, two are called the same, or there is none
+                to train on.
         """
         proteins = []
         for entry in self._entries(part):
             for files in find_trajectories(self.folder / entry["name"]):
+                self._refuse_shared([files.label], entry["name"])
                 paths = prepare_samples(
                     files, self.kept, config, spacing_ps=entry.get("spacing_ps")
                 )
                 samples = map(MotionSample.load, paths)
                 proteins += [training_protein(sample, time, device) for sample in samples]
         return proteins
+
+    def _refuse_shared(self, labels: Iterable[str], name: str) -> None:
+        """Refuse a trajectory called as another entry's, in whichever part: one would be lost."""
+        for label in labels:
+            owner = self._owners.setdefault(label, name)
+            if owner != name:
+                raise InputError(
+                    f"{owner} and {name} of the split both have a trajectory called {label}; "
+                    "rename one of them or leave it out"
+                )
 
     def _entries(self, part: str) -> Iterable[dict[str, Any]]:
         entries = self.split[part]
