@@ -26,10 +26,10 @@ from moedsr_core.backend.codec import encode_frame
 from moedsr_core.backend.data_folder import DataFolder
 from moedsr_core.backend.one_token import OneToken
 from moedsr_core.backend.parts import Backend
-from moedsr_core.backend.pool import WorkerDied
 from moedsr_core.backend.service import JobService
 from moedsr_core.backend.wire import ATTRIBUTE_DTYPES, as_json, pack_arrays, read_request
 from moedsr_core.backend.worker import failure
+from moedsr_core.backend.workers import WorkerDied
 from moedsr_core.errors import CancelledError, InputError
 from moedsr_core.predict_options import PredictOptions
 

@@ -24,9 +24,9 @@ from moedsr_core.backend.data_folder import DataFolder
 from moedsr_core.backend.expiry import Keep
 from moedsr_core.backend.local_workers import LocalWorker
 from moedsr_core.backend.parts import Backend
-from moedsr_core.backend.pool import Worker
 from moedsr_core.backend.service import JobService
 from moedsr_core.backend.wire.request import JobRequest
+from moedsr_core.backend.workers import Worker
 from moedsr_core.errors import InputError
 
 _TICKS_PER_LOOK = 600
