@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 END_S = 2.0
 """How long it may take to end by itself [s]."""
+_LAST_WORDS_S = 0.5
 
 
 class Child:
@@ -80,12 +81,15 @@ class Child:
         return not self._dead.is_set()
 
     def death(self) -> WorkerDied:
-        """How it ended: waits for that."""
+        """How it ended, for which it waits; in its own words, if it had any."""
         self._dead.set()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(END_S)
+        self._threads[1].join(_LAST_WORDS_S)
         said = next((text for text in reversed(self._last_words) if text), "")
         code = self._process.returncode
+        if said and code == BackendError.exit_code:
+            return WorkerDied(said)
         return WorkerDied(f"it ended with code {code}{f': {said}' if said else ''}")
 
     def kill(self) -> None:

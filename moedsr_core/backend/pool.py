@@ -22,39 +22,47 @@ LONGEST_PAUSE_S = 30.0
 STARTS_BEFORE_FAILING = 3
 """Starts that may fail in a row before waiting jobs are told why they wait in vain."""
 _TAKE_S = 0.5
+_END_S = 2.0
 
 
 class Slot:
     """A place for one worker, which is started, given jobs, and replaced where it ends.
 
     Args:
-        device: What the worker is made for.
+        place: What the worker is made for.
         make: Makes it.
         service: Where the jobs come from.
         on_ready: Called with its description whenever one is up.
+        name: What to call it; its device by default.
     """
 
     def __init__(
         self,
-        device: str,
+        place: str,
         make: Callable[[str], Worker],
         service: JobService,
         on_ready: Callable[[dict[str, Any]], object],
+        name: str | None = None,
     ) -> None:
-        self.device, self.state = device, "starting"
+        self.place, self.device, self.state = place, place, "starting"
         self.error: str | None = None
         self.description: dict[str, Any] | None = None
         self.refused: str | None = None
         """Why a worker can never be made here."""
         self.failed_starts = 0
         self.worker: Worker | None = None
-        self._make, self._service, self._on_ready = make, service, on_ready
+        self._make, self._service, self._on_ready, self._name = make, service, on_ready, name
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name=f"moedsr-{device}", daemon=True)
+        self._thread = threading.Thread(target=self._keep, name=f"moedsr-{place}", daemon=True)
 
     def start(self) -> None:
         """Begin."""
         self._thread.start()
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self._name or self.device
 
     @property
     def is_up(self) -> bool:
@@ -84,13 +92,13 @@ class Slot:
         """The life of one worker."""
         self.state = "starting"
         try:
-            self.worker = self._make(self.device)
+            self.worker = self._make(self.place)
             if self._is_ready(self.worker):
                 self._serve(self.worker)
         except BackendError as error:
             self._note_end(error)
         except Exception as error:
-            log.exception("the slot of %s failed", self.device)
+            log.exception("the slot of %s failed", self.name)
             self._note_end(error)
         finally:
             self.state = "down"
@@ -104,6 +112,8 @@ class Slot:
             self.refused = self.error = str(error)
             return False
         self.device, self.failed_starts, self.error = self.description["device"], 0, None
+        if self._name is None:
+            self.place = self.device
         self.state = "idle"
         self._on_ready(self.description)
         return True
@@ -113,7 +123,7 @@ class Slot:
             return
         self.failed_starts += not self.is_up
         self.error = str(error)
-        log.warning("worker on %s: %s", self.device, error)
+        log.warning("worker on %s: %s", self.name, error)
 
     def _serve(self, worker: Worker) -> None:
         while not self._closing.is_set():
@@ -164,7 +174,7 @@ class WorkerPool:
     def refused(self) -> str | None:
         """Why no worker can ever be made, where that is so."""
         reasons = [slot.refused for slot in self._slots]
-        return reasons[0] if all(reasons) else None
+        return reasons[0] if reasons and all(reasons) else None
 
     def check(self, options: Mapping[str, Any]) -> dict[str, Any] | None:
         """Resolve options; None while no worker is up.
@@ -187,16 +197,38 @@ class WorkerPool:
     def status(self) -> list[dict[str, Any]]:
         """Device and state of each worker."""
         return [
-            {"device": slot.device, "state": slot.state, "error": slot.error}
-            for slot in self._slots
+            {"device": slot.name, "state": slot.state, "error": slot.error} for slot in self._slots
         ]
 
     def tick(self) -> None:
         """Tell waiting jobs where there is no hope of a worker."""
-        tried = min(slot.failed_starts for slot in self._slots) >= STARTS_BEFORE_FAILING
+        tries = [slot.failed_starts for slot in self._slots]
+        tried = min(tries, default=0) >= STARTS_BEFORE_FAILING
         if not self._up() and (tried or self.refused):
             error = self._slots[0].error
             self._service.fail_waiting(f"the process that computes does not start: {error}")
+
+    def forgive(self) -> None:
+        """Forget the starts that failed, where it was not the worker's fault."""
+        for slot in self._slots:
+            slot.failed_starts = 0
+
+    def have(self, places: Mapping[str, str]) -> None:
+        """Have a worker at each of these places, and at no other; jobs that run there are put back.
+
+        Args:
+            places: Names to call them, by what workers are made for.
+        """
+        with self._lock:
+            gone = [slot for slot in self._slots if slot.place not in places]
+            kept = [slot for slot in self._slots if slot.place in places]
+            there = {slot.place for slot in kept}
+            new = [self._slot(place, name) for place, name in places.items() if place not in there]
+            self._slots = kept + new
+        for slot in gone:
+            slot.close(_END_S)
+        for slot in new:
+            slot.start()
 
     def close(self, seconds: float) -> None:
         """End all workers; jobs that run are put back."""
@@ -207,8 +239,8 @@ class WorkerPool:
     def _up(self) -> list[Slot]:
         return [slot for slot in self._slots if slot.is_up]
 
-    def _slot(self, device: str) -> Slot:
-        return Slot(device, self._make, self._service, self._note_ready)
+    def _slot(self, place: str, name: str | None = None) -> Slot:
+        return Slot(place, self._make, self._service, self._note_ready, name)
 
     def _note_ready(self, description: dict[str, Any]) -> None:
         """Make workers for the other devices, once the first has told which there are."""

@@ -237,7 +237,7 @@ def failure(error: Exception) -> dict[str, Any]:
     return {"type": "failed", "error": sentence(error)}
 
 
-def sentence(error: Exception) -> str:
+def sentence(error: BaseException) -> str:
     """What an unforeseen failure is called to the user."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return (
