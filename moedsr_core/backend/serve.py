@@ -92,7 +92,11 @@ def _backend(
         address=options.ray, device=options.devices[0], cpus=options.ray_cpus,
         most=options.ray_workers, core=core,
     )  # fmt: skip
-    return Backend(folder, service, RayWorkers(service, cluster))
+    try:
+        return Backend(folder, service, RayWorkers(service, cluster))
+    except BaseException:
+        service.close()
+        raise
 
 
 class _LabServer(GuardedServer):

@@ -79,7 +79,9 @@ class Bridge:
         device = "cuda" if options.gpu else "cpu"
         begun = self._actor.begin.remote(__version__, options.core, device, options.cpus)
         if not ray.wait([begun], timeout=_PATIENCE_S)[0]:
-            sys.stderr.write(f"still waiting for room on {options.host}; other programs of the cluster may use it\n")
+            sys.stderr.write(
+                f"still waiting for room on {options.host}; other programs of the cluster may use it\n"
+            )
         found = ray.get(begun)
         if found is not None:
             there = f"moedsr {found}" if found else "no moedsr"

@@ -7,7 +7,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from moedsr_core.backend.local_workers import LocalWorker
 from moedsr_core.backend.messages import Message
 from moedsr_core.backend.pool import FIRST_PAUSE_S, LONGEST_PAUSE_S, WorkerPool
 from moedsr_core.backend.service import JobService
-from moedsr_core.backend.workers import WorkerDied
+from moedsr_core.backend.workers import Worker, WorkerDied
 from moedsr_core.errors import BackendError
 from moedsr_core.wording import counted
 
@@ -98,19 +98,25 @@ class RayWorkers(WorkerPool):
     Args:
         service: Where the jobs come from.
         options: The cluster.
+        census: Begins to tell where there is room.
 
     Raises:
         BackendError: If Ray is not installed, no cluster answers, or it has no room.
     """
 
-    def __init__(self, service: JobService, options: ClusterOptions) -> None:
+    def __init__(
+        self,
+        service: JobService,
+        options: ClusterOptions,
+        census: Callable[[ClusterOptions], Census] = Census,
+    ) -> None:
         super().__init__(service, self._make_worker, ())
-        self._options = options
+        self._options, self._begin_census = options, census
         self._places: dict[str, Place] = {}
         self._heard = 0.0
         self._away: str | None = None
         self._ending = threading.Event()
-        self._census: Census | None = Census(options)
+        self._census: Census | None = census(options)
         try:
             self._find_room(self._census)
         except BaseException:
@@ -198,7 +204,7 @@ class RayWorkers(WorkerPool):
             WorkerDied: If there are no more.
         """
         if self._census is None:
-            self._census = Census(self._options)
+            self._census = self._begin_census(self._options)
         try:
             while True:
                 self._note(self._census.next(ANSWER_S))
@@ -220,7 +226,7 @@ class RayWorkers(WorkerPool):
     def _names(self) -> dict[str, str]:
         return {key: str(place) for key, place in self._places.items()}
 
-    def _make_worker(self, key: str) -> LocalWorker:
+    def _make_worker(self, key: str) -> Worker:
         place = self._places.get(key)
         if place is None:
             raise WorkerDied("its computer has left the Ray cluster")
