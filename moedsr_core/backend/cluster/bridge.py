@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 from moedsr_core import __version__
 from moedsr_core.backend.cluster.actor import SCIENCE, actor_class
@@ -49,7 +49,7 @@ class Bridge:
         self._actor: Any = None
         threading.Thread(target=self._hand_in, name="moedsr-in", daemon=True).start()
 
-    def work(self) -> None:
+    def work(self) -> NoReturn:
         """Make the actor, and hand on what it says, until it or the server ends.
 
         Raises:
@@ -62,7 +62,7 @@ class Bridge:
             while True:
                 for fields, data in self._ray.get(self._actor.hear.remote()):
                     self._hand_out(fields, data)
-        except self._ray.exceptions.RayError as error:
+        except (self._ray.exceptions.RayError, ConnectionError) as error:
             raise BackendError(explain(error, self._options.host)) from error
 
     def _begin(self) -> None:
@@ -79,9 +79,7 @@ class Bridge:
         device = "cuda" if options.gpu else "cpu"
         begun = self._actor.begin.remote(__version__, options.core, device, options.cpus)
         if not ray.wait([begun], timeout=_PATIENCE_S)[0]:
-            sys.stderr.write(
-                f"still waiting for room on {options.host}; other programs of the cluster may use it\n"
-            )
+            sys.stderr.write(f"still waiting for room on {options.host}; others may be using it\n")
         found = ray.get(begun)
         if found is not None:
             there = f"moedsr {found}" if found else "no moedsr"
@@ -93,7 +91,10 @@ class Bridge:
     def _hand_in(self) -> None:
         while (message := read_message(self._in)) is not None:
             assert self._ray is not None
-            self._ray.get(self._actor.say.remote(*message))
+            try:
+                self._ray.get(self._actor.say.remote(*message))
+            except (self._ray.exceptions.RayError, ConnectionError):
+                return  # it has ended, as the other thread hears
         threading.Timer(_END_S, os._exit, [0]).start()
         if self._ray is not None and self._actor is not None:
             self._ray.kill(self._actor)
@@ -104,7 +105,10 @@ class Bridge:
             raise InputError(fields["error"])
         if fields["type"] == "broken":
             raise BackendError(fields["error"])
-        write_message(self._out, fields, data)
+        try:
+            write_message(self._out, fields, data)
+        except OSError:
+            os._exit(0)  # the server has ended
 
 
 def explain(error: Exception, host: str) -> str:
@@ -139,9 +143,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MoedsrError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
-    except OSError:  # the server has ended
-        pass
-    return 0
 
 
 if __name__ == "__main__":

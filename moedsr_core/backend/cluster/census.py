@@ -17,7 +17,7 @@ from dataclasses import asdict
 
 from moedsr_core.backend.cluster.places import Kind, kind_of, places_on, room_left
 from moedsr_core.backend.messages import private_stdin, private_stdout, write_message
-from moedsr_core.errors import MoedsrError
+from moedsr_core.errors import BackendError, MoedsrError
 from moedsr_core.ray_cluster import join
 
 PERIOD_S = 1.0
@@ -46,14 +46,18 @@ def tell(address: str, device: str, cpus: int, output: int) -> None:
         output: Descriptor to write to.
 
     Raises:
-        BackendError: If the cluster cannot be joined.
+        BackendError: If the cluster cannot be joined, or has gone.
     """
     ray, _ = join(address)
     kind = _KINDS.get(device) or kind_of(ray.nodes())
     with suppress(BrokenPipeError), os.fdopen(output, "wb") as file:
         while True:
-            places = [asdict(place) for place in places_on(ray.nodes(), kind, cpus)]
-            room = room_left(ray.available_resources(), kind, cpus)
+            try:
+                nodes, free = ray.nodes(), ray.available_resources()
+            except (ray.exceptions.RayError, ConnectionError) as error:
+                raise BackendError(f"the Ray cluster at {address!r} has gone") from error
+            places = [asdict(place) for place in places_on(nodes, kind, cpus)]
+            room = room_left(free, kind, cpus)
             write_message(file, {"type": "room", "places": places, "free": room, "kind": kind})
             time.sleep(PERIOD_S)
 

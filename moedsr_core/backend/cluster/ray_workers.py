@@ -148,6 +148,7 @@ class RayWorkers(WorkerPool):
     def close(self, seconds: float) -> None:
         """End all workers; jobs that run are put back."""
         self._ending.set()
+        self._service.stop_taking()
         if (census := self._census) is not None:
             census.close()
         if self._thread.ident is not None:
