@@ -28,6 +28,8 @@ ANSWER_S = 90.0
 """How long a cluster may take to answer a server that starts [s]; Ray itself gives up before."""
 ROOM_S = 20.0
 """How long to wait for room: a server before this one may have ended just now [s]."""
+_LOST = "Failed to connect to GCS"
+"""What Ray writes before it ends a program whose cluster has gone."""
 FRESH_S = 5.0
 """Age from which on news of a cluster mean nothing [s]; they come once a second."""
 
@@ -84,7 +86,10 @@ class Census:
         except queue.Empty as error:
             raise WorkerDied("the Ray cluster does not answer") from error
         if message is None:
-            raise self._child.death()
+            death = self._child.death()
+            if _LOST in str(death):
+                raise WorkerDied("it has not answered for a minute")
+            raise death
         return message[0]
 
     def close(self) -> None:
