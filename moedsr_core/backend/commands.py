@@ -45,7 +45,7 @@ class Serve(Limits):
     """Where to compute: a worker for each of auto, cpu, mps, cuda:N; auto takes every GPU."""
     ray: str | None = None
     """Compute on the Ray cluster at this address, HOST:PORT, or auto for this computer's. A worker
-    runs on each GPU, or on each processor where there is no GPU; --devices cpu or cuda says which."""
+    runs on each GPU, or on each processor where there is none; --devices cpu or cuda says which."""
     ray_cpus: int = 1
     """With --ray: processors, and threads, of each worker."""
     ray_workers: int | None = None
