@@ -24,12 +24,12 @@ from moedsr_core.backend.app import create_app
 from moedsr_core.backend.data_folder import DataFolder
 from moedsr_core.backend.parent_access import ParentAccess
 from moedsr_core.backend.parts import Backend
-from moedsr_core.backend.pool import WorkerDied
 from moedsr_core.backend.service import JobService
 from moedsr_core.backend.wire.frames import encode
 from moedsr_core.backend.wire.records import as_json, pack_attributes
 from moedsr_core.backend.wire.request import read_request
 from moedsr_core.backend.worker import failure
+from moedsr_core.backend.workers import WorkerDied
 from moedsr_core.errors import CancelledError, InputError
 from moedsr_core.predict_options import PredictOptions
 

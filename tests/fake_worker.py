@@ -34,6 +34,7 @@ class NumberCore:
     def describe(self) -> dict:
         return {
             "device": "cpu", "devices": ["cpu"], "models": [], "digests": {}, "cards": {},
+            "pid": os.getpid(),
         }  # fmt: skip
 
     def check(self, options) -> dict:
@@ -69,6 +70,11 @@ class NumberCore:
         motion = {"fluctuation": np.arange(50.0), "mean_displacement": np.arange(50.0)}
         yield "attributes", pack_attributes(motion)
         yield "summary", {"frames": options.frames}
+
+
+def core_on_ray(device: str) -> NumberCore:
+    """Makes the core of an actor; ``fake_worker:core_on_ray`` for ``serve``."""
+    return NumberCore(0.02)
 
 
 def fake_worker(pause_s: float = 0.0):

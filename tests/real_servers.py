@@ -24,7 +24,8 @@ def main(arguments: list[str]) -> int:
     from moedsr_core.backend.commands import Serve
     from moedsr_core.backend.serve import serve
 
-    serve(tyro.cli(Serve, args=arguments[1:]), fake_worker(FRAME_S))
+    options = tyro.cli(Serve, args=arguments[1:])
+    serve(options, fake_worker(FRAME_S), core="fake_worker:core_on_ray")
     return 0
 
 

@@ -20,8 +20,8 @@ from test_wire import body_of, options_of
 
 from moedsr_core.backend.data_folder import DataFolder
 from moedsr_core.backend.parts import Backend
-from moedsr_core.backend.pool import WorkerDied
 from moedsr_core.backend.service import JobService
+from moedsr_core.backend.workers import WorkerDied
 from moedsr_core.errors import BackendError
 
 SERVER = Path(__file__).with_name("fake_server.py")

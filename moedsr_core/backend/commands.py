@@ -43,6 +43,13 @@ class Serve(Limits):
     """PEM file of its private key; both are read again when they are renewed."""
     devices: tuple[str, ...] = ("auto",)
     """Where to compute: a worker for each of auto, cpu, mps, cuda:N; auto takes every GPU."""
+    ray: str | None = None
+    """Compute on the Ray cluster at this address, HOST:PORT, or auto for this computer's. A worker
+    runs on each GPU, or on each processor where there is none; --devices cpu or cuda says which."""
+    ray_cpus: int = 1
+    """With --ray: processors, and threads, of each worker."""
+    ray_workers: int | None = None
+    """With --ray: workers at most."""
     no_token: bool = False
     """Serve every program on this computer without a token."""
     insecure_no_tls: bool = False
@@ -89,6 +96,19 @@ class Serve(Limits):
             raise InputError("--insecure-no-tokens goes with --no-token; give both, or neither")
         if not self.devices:
             raise InputError("--devices needs at least one, such as auto")
+        self._check_cluster()
+
+    def _check_cluster(self) -> None:
+        check_number("ray-cpus", self.ray_cpus, 1, 1024, whole=True)
+        if self.ray_workers is not None:
+            check_number("ray-workers", self.ray_workers, 1, 10_000, whole=True)
+        if self.ray is None and (self.ray_cpus, self.ray_workers) != (1, None):
+            raise InputError("--ray-cpus and --ray-workers go with --ray; give its address as well")
+        if self.ray is not None and self.devices not in (("auto",), ("cpu",), ("cuda",)):
+            raise InputError(
+                f"with --ray, --devices must be auto, cpu or cuda, got {' '.join(self.devices)}; "
+                "Ray gives each worker its GPU"
+            )
 
     def limits(self) -> Limits:
         """How much one client may ask for.

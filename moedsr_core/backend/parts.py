@@ -9,8 +9,9 @@ from typing import Protocol, runtime_checkable
 
 from moedsr_core.backend.data_folder import DataFolder
 from moedsr_core.backend.local_workers import LocalWorker
-from moedsr_core.backend.pool import Worker, WorkerPool
+from moedsr_core.backend.pool import WorkerPool
 from moedsr_core.backend.service import JobService
+from moedsr_core.backend.workers import Worker
 
 log = logging.getLogger(__name__)
 

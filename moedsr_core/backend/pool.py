@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+from moedsr_core.backend.job_run import Run
 from moedsr_core.backend.jobstore import Job
-from moedsr_core.backend.live import LiveJob
-from moedsr_core.backend.messages import Message
 from moedsr_core.backend.service import JobService
+from moedsr_core.backend.workers import Worker, WorkerDied
 from moedsr_core.errors import BackendError, InputError
 
 log = logging.getLogger(__name__)
@@ -22,85 +22,47 @@ LONGEST_PAUSE_S = 30.0
 STARTS_BEFORE_FAILING = 3
 """Starts that may fail in a row before waiting jobs are told why they wait in vain."""
 _TAKE_S = 0.5
-_ENDS = ("done", "failed", "cancelled")
-
-
-class WorkerDied(BackendError):
-    """A worker has ended without being told to."""
-
-
-@runtime_checkable
-class Worker(Protocol):
-    """One place that computes, wherever it is. Made at once, ready later."""
-
-    def describe(self) -> dict[str, Any]:
-        """Wait until it is ready; what it says of itself.
-
-        Raises:
-            InputError: If it can never be, as on a device that is not there.
-            WorkerDied: If it has ended.
-        """
-
-    def check(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Resolve options; at any time, also while it computes.
-
-        Raises:
-            InputError: If it refuses them.
-            WorkerDied: If it has ended.
-        """
-
-    def run(self, request: bytes, skip_frames: int) -> Iterator[Message]:
-        """Compute a job.
-
-        Yields:
-            ``progress``, ``frame``, ``attributes`` and ``summary``; at the end ``done``,
-            ``failed`` or ``cancelled``.
-
-        Raises:
-            WorkerDied: If it has ended.
-        """
-
-    def stop(self) -> None:
-        """Have the job end soon; from any thread."""
-
-    def is_alive(self) -> bool:
-        """Whether it has not ended."""
-
-    def close(self) -> None:
-        """End it."""
+_END_S = 2.0
 
 
 class Slot:
     """A place for one worker, which is started, given jobs, and replaced where it ends.
 
     Args:
-        device: What the worker is made for.
+        place: What the worker is made for.
         make: Makes it.
         service: Where the jobs come from.
         on_ready: Called with its description whenever one is up.
+        name: What to call it; its device by default.
     """
 
     def __init__(
         self,
-        device: str,
+        place: str,
         make: Callable[[str], Worker],
         service: JobService,
         on_ready: Callable[[dict[str, Any]], object],
+        name: str | None = None,
     ) -> None:
-        self.device, self.state = device, "starting"
+        self.place, self.device, self.state = place, place, "starting"
         self.error: str | None = None
         self.description: dict[str, Any] | None = None
         self.refused: str | None = None
         """Why a worker can never be made here."""
         self.failed_starts = 0
         self.worker: Worker | None = None
-        self._make, self._service, self._on_ready = make, service, on_ready
+        self._make, self._service, self._on_ready, self._name = make, service, on_ready, name
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name=f"moedsr-{device}", daemon=True)
+        self._thread = threading.Thread(target=self._keep, name=f"moedsr-{place}", daemon=True)
 
     def start(self) -> None:
         """Begin."""
         self._thread.start()
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self._name or self.device
 
     @property
     def is_up(self) -> bool:
@@ -130,13 +92,13 @@ class Slot:
         """The life of one worker."""
         self.state = "starting"
         try:
-            self.worker = self._make(self.device)
+            self.worker = self._make(self.place)
             if self._is_ready(self.worker):
                 self._serve(self.worker)
         except BackendError as error:
             self._note_end(error)
         except Exception as error:
-            log.exception("the slot of %s failed", self.device)
+            log.exception("the slot of %s failed", self.name)
             self._note_end(error)
         finally:
             self.state = "down"
@@ -150,6 +112,8 @@ class Slot:
             self.refused = self.error = str(error)
             return False
         self.device, self.failed_starts, self.error = self.description["device"], 0, None
+        if self._name is None:
+            self.place = self.device
         self.state = "idle"
         self._on_ready(self.description)
         return True
@@ -159,7 +123,7 @@ class Slot:
             return
         self.failed_starts += not self.is_up
         self.error = str(error)
-        log.warning("worker on %s: %s", self.device, error)
+        log.warning("worker on %s: %s", self.name, error)
 
     def _serve(self, worker: Worker) -> None:
         while not self._closing.is_set():
@@ -176,84 +140,6 @@ class Slot:
         asked = str(job.options.get("device", "auto"))
         here = (self.description or {}).get("devices", [])
         return asked in ("auto", self.device) or asked not in here or asked == "cuda"
-
-
-class Run:
-    """One job on one worker."""
-
-    def __init__(self, service: JobService, live: LiveJob, worker: Worker) -> None:
-        self._service, self._live, self._worker = service, live, worker
-        self._attributes = live.job.records - live.job.frames_done
-        self._last_frame = live.spool.last_frame(live.job.records)
-
-    def carry_out(self) -> None:
-        """Compute, and keep what is made, until done, failed, cancelled or put back.
-
-        Raises:
-            WorkerDied: If the worker ended; the job waits for another one then.
-        """
-        live, worker = self._live, self._worker
-        live.on_cancel = worker.stop
-        try:
-            messages = worker.run(live.spool.request(), max(live.job.frames_done - 1, 0))
-            if live.job.finished:  # cancelled before the worker knew of it
-                worker.stop()
-            state, error = self._keep_all(messages)
-        except WorkerDied:
-            self._service.put_back(live, blame=not self._service.closing)
-            raise
-        except BackendError as problem:
-            state, error = "failed", str(problem)
-        except Exception as problem:
-            log.exception("job %s failed", live.job.id)
-            self._service.finish(live, "failed", f"internal error: {type(problem).__name__}")
-            raise WorkerDied("it said something that cannot be") from problem
-        finally:
-            live.on_cancel = lambda: None
-        if state == "cancelled" and not live.job.finished:  # not by its owner, so the server ends
-            self._service.put_back(live, blame=False)
-        else:
-            self._service.finish(live, state, error)
-
-    def _keep_all(self, messages: Iterator[Message]) -> tuple[str, str | None]:
-        """Keep what comes; state and error of the end.
-
-        Where a record cannot be kept the job fails at once, and the worker is heard out.
-        """
-        for head, data in messages:
-            if head["type"] in _ENDS:
-                return head["type"], head.get("error")
-            if self._live.job.finished:
-                continue
-            try:
-                self._keep(head, data)
-            except BackendError as problem:
-                self._service.finish(self._live, "failed", str(problem))
-                self._worker.stop()
-        return "failed", "the worker ended the job without a word; run it again"
-
-    def _keep(self, head: dict[str, Any], data: bytes) -> None:
-        kind, service, live = head["type"], self._service, self._live
-        if kind == "progress":
-            service.progress(live, head["stage"], head["frames"])
-        elif kind == "summary":
-            live.job.summary.update(head["summary"])
-        elif kind == "attributes" and self._attributes:
-            self._attributes -= 1
-        elif kind == "frame" and head["index"] < live.job.frames_done:
-            self._compare(data)
-        else:
-            line = {name: value for name, value in head.items() if name != "bytes"}
-            service.add_record(live, line, data)
-
-    def _compare(self, data: bytes) -> None:
-        """Make sure that the frames to come go on from those that were kept."""
-        kept = (self._last_frame or b"").partition(b"\n")[2]
-        if kept != data:
-            raise BackendError(
-                "the frames computed after an interruption are not those from before, probably on "
-                "another kind of processor; run the job again"
-            )
 
 
 class WorkerPool:
@@ -288,7 +174,7 @@ class WorkerPool:
     def refused(self) -> str | None:
         """Why no worker can ever be made, where that is so."""
         reasons = [slot.refused for slot in self._slots]
-        return reasons[0] if all(reasons) else None
+        return reasons[0] if reasons and all(reasons) else None
 
     def check(self, options: Mapping[str, Any]) -> dict[str, Any] | None:
         """Resolve options; None while no worker is up.
@@ -311,16 +197,38 @@ class WorkerPool:
     def status(self) -> list[dict[str, Any]]:
         """Device and state of each worker."""
         return [
-            {"device": slot.device, "state": slot.state, "error": slot.error}
-            for slot in self._slots
+            {"device": slot.name, "state": slot.state, "error": slot.error} for slot in self._slots
         ]
 
     def tick(self) -> None:
         """Tell waiting jobs where there is no hope of a worker."""
-        tried = min(slot.failed_starts for slot in self._slots) >= STARTS_BEFORE_FAILING
+        tries = [slot.failed_starts for slot in self._slots]
+        tried = min(tries, default=0) >= STARTS_BEFORE_FAILING
         if not self._up() and (tried or self.refused):
             error = self._slots[0].error
             self._service.fail_waiting(f"the process that computes does not start: {error}")
+
+    def forgive(self) -> None:
+        """Forget the starts that failed, where it was not the worker's fault."""
+        for slot in self._slots:
+            slot.failed_starts = 0
+
+    def have(self, places: Mapping[str, str]) -> None:
+        """Have a worker at each of these places, and at no other; jobs that run there are put back.
+
+        Args:
+            places: Names to call them, by what workers are made for.
+        """
+        with self._lock:
+            gone = [slot for slot in self._slots if slot.place not in places]
+            kept = [slot for slot in self._slots if slot.place in places]
+            there = {slot.place for slot in kept}
+            new = [self._slot(place, name) for place, name in places.items() if place not in there]
+            self._slots = kept + new
+        for slot in gone:
+            slot.close(_END_S)
+        for slot in new:
+            slot.start()
 
     def close(self, seconds: float) -> None:
         """End all workers; jobs that run are put back."""
@@ -331,8 +239,8 @@ class WorkerPool:
     def _up(self) -> list[Slot]:
         return [slot for slot in self._slots if slot.is_up]
 
-    def _slot(self, device: str) -> Slot:
-        return Slot(device, self._make, self._service, self._note_ready)
+    def _slot(self, place: str, name: str | None = None) -> Slot:
+        return Slot(place, self._make, self._service, self._note_ready, name)
 
     def _note_ready(self, description: dict[str, Any]) -> None:
         """Make workers for the other devices, once the first has told which there are."""

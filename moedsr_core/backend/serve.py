@@ -19,14 +19,16 @@ from moedsr_core.backend.access.logs import log_event, start_logging
 from moedsr_core.backend.access.tls import Certificate
 from moedsr_core.backend.access.tokens import DATABASE, TokenStore
 from moedsr_core.backend.app import create_app
+from moedsr_core.backend.cluster.actor import SCIENCE
+from moedsr_core.backend.cluster.ray_workers import ClusterOptions, RayWorkers
 from moedsr_core.backend.commands import Serve
 from moedsr_core.backend.data_folder import DataFolder
 from moedsr_core.backend.expiry import Keep
 from moedsr_core.backend.local_workers import LocalWorker
 from moedsr_core.backend.parts import Backend
-from moedsr_core.backend.pool import Worker
 from moedsr_core.backend.service import JobService
 from moedsr_core.backend.wire.request import JobRequest
+from moedsr_core.backend.workers import Worker
 from moedsr_core.errors import InputError
 
 _TICKS_PER_LOOK = 600
@@ -35,16 +37,17 @@ _GRACE_S = 5
 """How long running answers may take when the server ends [s]."""
 
 
-def serve(options: Serve, make: Callable[[str], Worker] = LocalWorker) -> None:
+def serve(options: Serve, make: Callable[[str], Worker] = LocalWorker, core: str = SCIENCE) -> None:
     """Serve until a signal ends it; jobs that run then go on with the next server.
 
     Args:
         options: Where and for whom.
-        make: Makes a worker for a device.
+        make: Makes a worker for a device of this computer.
+        core: Module and name of what does the work on a Ray cluster.
 
     Raises:
         InputError: If the options do not fit together, or nobody could get in.
-        BackendError: If the address or the data folder is another's.
+        BackendError: If the address or the data folder is another's, or no cluster answers.
     """
     address, limits = resolve(options.host), options.limits()
     certificate = _certificate(options)
@@ -61,8 +64,7 @@ def serve(options: Serve, make: Callable[[str], Worker] = LocalWorker) -> None:
             log_event("warning", level=logging.WARNING, reason=sentence)
         access = Access(keys=tokens, limits=limits, any_host=not is_loopback(address))
         service = _service(options, folder, limits, access)
-        grow = options.devices == ("auto",)
-        backend = Backend.local(folder, service, options.devices, grow=grow, make=make)
+        backend = _backend(options, folder, service, make, core)
         backend.start()
         parts.callback(backend.close)
         config = server_config(
@@ -73,6 +75,28 @@ def serve(options: Serve, make: Callable[[str], Worker] = LocalWorker) -> None:
         log_event("ended")
         if backend.executor.refused:
             raise InputError(backend.executor.refused)
+
+
+def _backend(
+    options: Serve,
+    folder: DataFolder,
+    service: JobService,
+    make: Callable[[str], Worker],
+    core: str,
+) -> Backend:
+    """Where the jobs are computed: on this computer or a cluster."""
+    if options.ray is None:
+        grow = options.devices == ("auto",)
+        return Backend.local(folder, service, options.devices, grow=grow, make=make)
+    cluster = ClusterOptions(
+        address=options.ray, device=options.devices[0], cpus=options.ray_cpus,
+        most=options.ray_workers, core=core,
+    )  # fmt: skip
+    try:
+        return Backend(folder, service, RayWorkers(service, cluster))
+    except BaseException:
+        service.close()
+        raise
 
 
 class _LabServer(GuardedServer):

@@ -32,9 +32,9 @@ from moedsr_core.backend.local_workers import LocalWorker
 from moedsr_core.backend.messages import private_stdin, private_stdout, text_channel
 from moedsr_core.backend.parent_access import ParentAccess, read_token
 from moedsr_core.backend.parts import Backend
-from moedsr_core.backend.pool import Worker
 from moedsr_core.backend.service import JobService
 from moedsr_core.backend.wire.records import PROTOCOL
+from moedsr_core.backend.workers import Worker
 from moedsr_core.errors import BackendError, InputError, MoedsrError
 
 log = logging.getLogger(__name__)

@@ -13,9 +13,11 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, BinaryIO, Protocol, runtime_checkable
+from functools import partial
+from typing import Any, Protocol, runtime_checkable
 
 from moedsr_core.backend.messages import (
+    Message,
     private_stdin,
     private_stdout,
     read_message,
@@ -134,16 +136,22 @@ class WorkerCore:
 
 
 class Desk:
-    """Carries out what comes in on one pipe and answers on another.
+    """Carries out what it hears, and says what comes of it.
 
     Args:
         core: What does the work.
-        come_in: Messages of the server.
-        go_out: Messages to it.
+        hear: Waits for the next message of the server; None once that has ended.
+        say: Says something to the server; waits while it has enough to listen to. OSError where
+            it has ended.
     """
 
-    def __init__(self, core: Core, come_in: BinaryIO, go_out: BinaryIO) -> None:
-        self._core, self._in, self._out = core, come_in, go_out
+    def __init__(
+        self,
+        core: Core,
+        hear: Callable[[], Message | None],
+        say: Callable[[Mapping[str, Any], bytes], object],
+    ) -> None:
+        self._core, self._hear, self._send = core, hear, say
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._order: tuple[int, bytes] | None = None
@@ -151,7 +159,7 @@ class Desk:
         self._told = ("", 0)
 
     def work(self) -> None:
-        """Answer until the server's end of the pipe closes."""
+        """Answer until the server ends, which ends this process."""
         self._say({"type": "ready", **self._core.describe()})
         threading.Thread(target=self._listen, name="moedsr-listen", daemon=True).start()
         while True:
@@ -162,7 +170,7 @@ class Desk:
 
     def _listen(self) -> None:
         """Take messages while the main thread computes."""
-        while (message := read_message(self._in)) is not None:
+        while (message := self._hear()) is not None:
             fields, data = message
             if fields["type"] == "check":
                 self._check(fields)
@@ -214,7 +222,7 @@ class Desk:
     def _say(self, fields: Mapping[str, Any], data: bytes = b"") -> None:
         try:
             with self._lock:
-                write_message(self._out, fields, data)
+                self._send(fields, data)
         except OSError:
             os._exit(0)  # the server has ended
 
@@ -229,7 +237,7 @@ def failure(error: Exception) -> dict[str, Any]:
     return {"type": "failed", "error": sentence(error)}
 
 
-def sentence(error: Exception) -> str:
+def sentence(error: BaseException) -> str:
     """What an unforeseen failure is called to the user."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return (
@@ -256,7 +264,7 @@ def serve(make_core: Callable[[], Core]) -> int:
     except MoedsrError as error:
         write_message(go_out, {"type": "refused", "error": str(error)})
         return error.exit_code
-    Desk(core, come_in, go_out).work()
+    Desk(core, partial(read_message, come_in), partial(write_message, go_out)).work()
     return 0
 
 

@@ -5,21 +5,19 @@ Ray is imported only where it is asked for.
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import os
 import signal
-import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from typing import Any
 
-from moedsr_core.errors import BackendError, InputError
+from moedsr_core.errors import InputError
+from moedsr_core.ray_cluster import join
 from moedsr_core.surface.probe import SEARCH_THREADS
 
 _THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-_KNOCK_SECONDS = 10.0
 _RAY_ENVIRONMENT = {"env_vars": {SEARCH_THREADS: "1"}}
 
 
@@ -57,18 +55,6 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _knock(address: str) -> None:
-    """Fail at once where nobody listens; Ray itself tries for minutes.
-
-    Raises:
-        OSError: If there is no connection.
-        ValueError: If that is no address.
-    """
-    if address != "auto":
-        host, _, port = address.removeprefix("ray://").rpartition(":")
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_SECONDS).close()
-
-
 class RayPool(Executor):
     """An existing Ray cluster as an executor; one processor a task.
 
@@ -83,24 +69,7 @@ class RayPool(Executor):
     """
 
     def __init__(self, address: str = "auto") -> None:
-        try:
-            import ray
-        except ImportError as error:
-            raise BackendError(
-                "Ray is not installed; install moedsr[cluster], or use --jobs instead of --ray"
-            ) from error
-        self._ray = ray
-        self._ours = not ray.is_initialized()
-        if self._ours:
-            try:
-                _knock(address)
-                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-            except (OSError, ValueError, RuntimeError) as error:
-                raise BackendError(
-                    f"no Ray cluster answers at {address!r}, or it does not let us in; start one "
-                    "with `ray start --head`, give its address, or set RAY_AUTH_MODE and "
-                    "RAY_AUTH_TOKEN where it asks for a token"
-                ) from error
+        self._ray, self._ours = join(address)
         self._remote: dict[Callable[..., Any], Any] = {}
 
     @property
