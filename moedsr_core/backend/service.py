@@ -122,7 +122,10 @@ class JobService(JobTable):
             live = self._find(owner, job_id)
             self._end(live, "cancelled")
             live.job.owner, live.job.idempotency = "", None
-            self.store.save(live.job)
+            if self._is_needed(job_id):
+                self._save_later(live)
+            else:
+                self._remove(job_id)
             self._sweep()
 
     @contextmanager
