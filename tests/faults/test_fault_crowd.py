@@ -23,19 +23,20 @@ def test_a_crowd_is_answered_and_nobody_waits_for_the_greedy(lab, count):
         assert lab.client()("GET", "/health").json()["queue"]["waiting"] == greedy + 4 * modest
         everybody = threading.Barrier(clients + 1)
         shares = [[] for _ in range(clients)]
-        for place, pair in enumerate((owner, job) for owner in owners for job in jobs[owner]):
-            shares[place % clients].append(pair)
+        in_turn = sorted((k, owner) for owner in owners for k in range(len(jobs[owner])))
+        for place, (k, owner) in enumerate(in_turn):
+            shares[place % clients].append((owner, jobs[owner][k]))
 
         def follow(share: list[tuple[str, str]]) -> list[str]:
             first, *others = [(lab.client(owner), job) for owner, job in share]
             with first[0].stream(first[1]) as records:
                 next(records)
-                everybody.wait(240)
+                everybody.wait(120)
                 states = [[head for head, _ in records][-1]["state"]]
             return states + [client.end(job)["state"] for client, job in others]
 
         followed = [crowd.submit(follow, share) for share in shares]
-        everybody.wait(240)
+        everybody.wait(120)
         assert lab.client("blocker")("POST", f"/jobs/{blocker}/cancel").status_code == 200
         states = [state for one in followed for state in one.result(timeout=250)]
     assert states == ["done"] * (greedy + 4 * modest)
