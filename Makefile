@@ -20,7 +20,7 @@ test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 soak: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --soak -m soak --timeout 3600
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --soak -m soak --timeout 3600 -rP --log-level=INFO
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -24,7 +24,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A server with quick workers, which cuts slow clients within seconds."""
     folder = tmp_path_factory.mktemp("lab") / "data"
-    limits = {"header-timeout-s": 3, "write-timeout-s": 3, "max-queue-per-token": 1000}
+    limits = {
+        "header-timeout-s": 3, "write-timeout-s": 3, "max-queue-per-token": 1000,
+        "max-streams-per-token": 100,
+    }  # fmt: skip
     lab = Lab(folder, 0.0, **limits)
     lab.warm_up()
     yield lab

@@ -18,9 +18,7 @@ from moedsr_core.backend.access.tokens import TokenStore
 from moedsr_core.backend.client import BackendClient, Follower, Patience
 
 TESTS = Path(__file__).resolve().parents[1]
-PATH = os.pathsep.join(
-    filter(None, [str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH")])
-)
+PATH = os.pathsep.join(filter(None, [str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH")]))
 HOSTILE = {"rate-per-s": 10_000, "rate-burst": 100_000, "failures-per-minute": 100_000}
 """Limits under which a thousand bad requests are all looked at."""
 

@@ -52,7 +52,7 @@ def test_jobs_keep_their_order_their_times_and_their_results(tmp_path, clock, co
             science.hold = 3
             science.released.clear()
             jobs.append(create(service, len(jobs)))
-            wait_until(lambda: service.status("ann", jobs[-1])["frames_done"] == 3, "3 frames")
+            wait_for(service, jobs[-1], "frames_done", 3)
             clock.jump()
             service.tick()
             running = service.status("ann", jobs[-1])
@@ -63,7 +63,7 @@ def test_jobs_keep_their_order_their_times_and_their_results(tmp_path, clock, co
             assert [service.status("ann", job)["queue_position"] for job in waiting] == [0, 1]
             science.released.set()
             jobs += waiting
-            wait_until(lambda: service.status("ann", jobs[-1])["state"] == "done", "all are done")
+            wait_for(service, jobs[-1], "state", "done")
             clock.jump()
             service.tick()
             rows = list(service.statuses("ann"))
@@ -79,6 +79,10 @@ def test_jobs_keep_their_order_their_times_and_their_results(tmp_path, clock, co
 def create(service, seed: int) -> str:
     body = body_of(options=options_of(frames=6, seed=seed))
     return service.create("ann", body)["id"]
+
+
+def wait_for(service, job: str, name: str, value: object) -> None:
+    wait_until(lambda: service.status("ann", job)[name] == value, f"{name} is {value}")
 
 
 def has_sane_times(row: dict) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from statistics import mean
 
 from backend_support import wait_until
 from lab import Lab
+
+log = logging.getLogger("faults")
 
 
 def test_a_crowd_is_answered_and_nobody_waits_for_the_greedy(lab, count):
@@ -41,7 +44,7 @@ def test_a_crowd_is_answered_and_nobody_waits_for_the_greedy(lab, count):
         states = [state for one in followed for state in one.result(timeout=250)]
     assert states == ["done"] * (greedy + 4 * modest)
     places = mean_places(lab, owners, modest)
-    print("mean places in the order of completion:", places)
+    log.info("mean places in the order of completion: %s", places)
     assert max(places.values()) - min(places.values()) < len(owners)  # all in one round of turns
     for owner in owners:
         for job in jobs[owner]:

@@ -156,4 +156,3 @@ def test_a_server_killed_on_a_full_disk_starts_again(cramped, full_later):
     assert client("DELETE", f"/jobs/{job}").status_code == 204
     wait_until(lambda: client("GET", "/models").status_code == 200, "a worker is up")
     is_sound(cramped, client)
-
