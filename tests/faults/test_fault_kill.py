@@ -15,7 +15,9 @@ from test_wire import body_of, options_of
 from moedsr_core.backend.client import Address, BackendClient, Patience
 
 FRAMES = 30
-PATIENT = Patience(retries=10_000, first_wait_s=0.05, longest_wait_s=0.2, outage_s=600.0)
+PATIENT = Patience(
+    retries=10_000, barren=10_000, first_wait_s=0.05, longest_wait_s=0.2, outage_s=600.0
+)
 
 
 @pytest.fixture
