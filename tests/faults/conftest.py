@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab import Lab
+from lab import Lab, running_lab
 
 HERE = Path(__file__).parent
 
@@ -28,7 +28,5 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         "header-timeout-s": 3, "write-timeout-s": 3, "max-queue-per-token": 1000,
         "max-streams-per-token": 100,
     }  # fmt: skip
-    lab = Lab(folder, 0.0, **limits)
-    lab.warm_up()
-    yield lab
-    lab.kill()
+    with running_lab(folder, 0.0, **limits) as lab:
+        yield lab

@@ -8,7 +8,8 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +37,7 @@ class Footprint:
 
 
 class Lab:
-    """A server process on a folder.
+    """A server process on a folder; :func:`running_lab` starts one.
 
     Args:
         folder: Its data folder.
@@ -46,15 +47,14 @@ class Lab:
     """
 
     def __init__(
-        self, folder: Path, frame_s: float = 0.02, log: Path | None = None, **flags: object
+        self, folder: Path, frame_s: float, log: Path | None = None, **flags: object
     ) -> None:
         self.folder, self.port = folder, 0
         self._frame_s, self._flags = frame_s, flags
         self._log = log or folder.with_name(folder.name + ".log")
+        self.process: subprocess.Popen | None = None
         self._secrets: dict[str, str] = {}
         self._lock = threading.Lock()
-        self.token("ann")
-        self.start()
 
     @property
     def url(self) -> str:
@@ -86,9 +86,10 @@ class Lab:
         assert self.process.poll() is None, self.log[begin:]
 
     def kill(self) -> None:
-        """End it without a warning."""
-        self.process.kill()
-        self.process.wait()
+        """End it without a warning, if there is one."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
 
     def token(self, owner: str) -> str:
         """The owner's token, made at the first call."""
@@ -146,6 +147,19 @@ class Lab:
         path = Path(f"/proc/{self.process.pid}/clear_refs")
         if path.is_file():
             path.write_text("5")
+
+
+@contextmanager
+def running_lab(folder: Path, frame_s: float, **more: object) -> Iterator[Lab]:
+    """A server that has done everything once, until the block ends; arguments of :class:`Lab`."""
+    lab = Lab(folder, frame_s, **more)
+    lab.token("ann")  # without any token it would not start
+    try:
+        lab.start()
+        lab.warm_up()
+        yield lab
+    finally:
+        lab.kill()
 
 
 def follow(client: BackendClient, job: str, patience: Patience) -> list[bytes]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from backend_support import Client, wait_until
-from lab import Lab
+from lab import Lab, running_lab
 from test_wire import body_of, options_of
 
 from moedsr_core.backend.spool import Spool
@@ -60,10 +60,9 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallDisk]:
 @pytest.fixture(scope="module")
 def cramped(disk: SmallDisk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A server whose data folder is on the small disk."""
-    lab = Lab(disk.path / "data", 0.02, log=tmp_path_factory.mktemp("log") / "log")
-    lab.warm_up()
-    yield lab
-    lab.kill()
+    log = tmp_path_factory.mktemp("log") / "log"
+    with running_lab(disk.path / "data", 0.02, log=log) as lab:
+        yield lab
 
 
 @pytest.fixture
@@ -94,6 +93,14 @@ def is_sound(lab: Lab, client: Client) -> None:
     wait_until(lambda: not list((lab.folder / "jobs").iterdir()), "all jobs are removed")
 
 
+def one_done_one_running(client: Client) -> tuple[str, dict[int, bytes], str]:
+    """A finished job and its frames, and a long one of which two frames are made."""
+    old = client.create(frames=5)
+    frames, job = client.frames(old), client.create(frames=1000)
+    wait_until(lambda: client.state(job)["frames_done"] >= 2, "two frames are made")
+    return old, frames, job
+
+
 def test_a_job_is_refused_while_the_disk_is_full(cramped, full_later):
     client = cramped.client()
     before = [row["id"] for row in client("GET", "/jobs").json()]
@@ -107,10 +114,7 @@ def test_a_job_is_refused_while_the_disk_is_full(cramped, full_later):
 
 def test_a_job_fails_when_the_disk_is_full_and_others_are_read_meanwhile(cramped, full_later):
     client = cramped.client()
-    old = client.create(frames=5)
-    wanted = client.frames(old)
-    job = client.create(frames=1000)
-    wait_until(lambda: client.state(job)["frames_done"] >= 2, "two frames are made")
+    old, wanted, job = one_done_one_running(client)
     full_later.fill()
     wait_until(lambda: full_later.fill() or client.state(job)["state"] == "failed", "it fails")
     status = client.state(job)
@@ -141,10 +145,7 @@ def test_deleting_jobs_makes_room_on_a_full_disk(cramped, full_later):
 
 def test_a_server_killed_on_a_full_disk_starts_again(cramped, full_later):
     client = cramped.client()
-    old = client.create(frames=5)
-    wanted = client.frames(old)
-    job = client.create(frames=1000)
-    wait_until(lambda: client.state(job)["frames_done"] >= 2, "two frames are made")
+    old, wanted, job = one_done_one_running(client)
     full_later.fill()
     cramped.kill()
     full_later.fill()

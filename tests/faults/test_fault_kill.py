@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from fake_worker import NumberCore
-from lab import Lab, follow
+from lab import Lab, follow, running_lab
 from test_wire import body_of, options_of
 
 from moedsr_core.backend.client import Address, BackendClient, Patience
@@ -23,10 +23,8 @@ PATIENT = Patience(
 @pytest.fixture
 def mortal(tmp_path):
     """A server that is killed, whose worker takes a hundredth of a second for a frame."""
-    lab = Lab(tmp_path / "data", 0.01)
-    lab.warm_up()
-    yield lab
-    lab.kill()
+    with running_lab(tmp_path / "data", 0.01) as lab:
+        yield lab
 
 
 def undisturbed(seed: int) -> dict[int, bytes]:
