@@ -20,7 +20,7 @@ log of the database."""
 @contextmanager
 def leaves_nothing(lab: Lab) -> Iterator[str]:
     """A finished job of a server which is the same afterwards, lives, and has logged no failure."""
-    before, log, client = lab.footprint(), len(lab.log), lab.client()
+    before, logged, client = lab.footprint(), len(lab.log), lab.client()
     yield _finished_job(client)
     _finished_job(client)
     for row in client("GET", "/jobs").json():
@@ -31,7 +31,7 @@ def leaves_nothing(lab: Lab) -> Iterator[str]:
     log.info("memory grew by %.1f MB, the folder by %.1f MB", grown / MB, kept / MB)
     assert grown < GROWTH and kept < GROWTH
     assert lab.process.poll() is None
-    assert "Traceback" not in lab.log[log:] and " error " not in lab.log[log:]
+    assert "Traceback" not in lab.log[logged:] and " error " not in lab.log[logged:]
 
 
 def _finished_job(client: Client) -> str:

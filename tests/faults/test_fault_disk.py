@@ -1,7 +1,7 @@
 """A disk that is full: a small one in memory, which is filled to the last byte.
 
-It takes an administrator of a Linux computer to make one. Elsewhere ``test_backend_durable.py``
-and ``test_backend_refusals.py`` let single writes fail for want of space.
+It takes an administrator of a Linux computer to make one. ``test_backend_durable.py`` and
+``test_backend_refusals.py`` let single writes fail for want of space, everywhere and in short.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from moedsr_core.backend.spool import Spool
 
 FULL = "the disk of the server is full"
 _SIZE = 16 << 20
+pytestmark = pytest.mark.soak
 
 
 class SmallDisk:

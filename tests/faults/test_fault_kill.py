@@ -1,4 +1,4 @@
-"""SIGKILL of the server at any moment of a job."""
+"""SIGKILL of the server at any moment of a job; ``test_backend_kill.py`` does so three times."""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ from test_wire import body_of, options_of
 from moedsr_core.backend.client import Address, BackendClient, Patience
 
 FRAMES = 30
+KILLS = 20
 PATIENT = Patience(
     retries=10_000, barren=10_000, first_wait_s=0.05, longest_wait_s=0.2, outage_s=600.0
 )
+
+
+pytestmark = pytest.mark.soak
 
 
 @pytest.fixture
@@ -34,7 +38,7 @@ def undisturbed(seed: int) -> dict[int, bytes]:
     return dict(enumerate(data for kind, data in made if kind == "frame"))
 
 
-def test_a_server_killed_at_any_moment_loses_and_changes_nothing(mortal, count):
+def test_a_server_killed_at_any_moment_loses_and_changes_nothing(mortal):
     rng, intact = random.Random(3), {}
     client = mortal.client()
     began = time.monotonic()
@@ -44,7 +48,7 @@ def test_a_server_killed_at_any_moment_loses_and_changes_nothing(mortal, count):
     intact[first] = 0
     follower = BackendClient(Address(mortal.url, mortal.token("ann")), PATIENT)
     with ThreadPoolExecutor(1) as pool:
-        for seed in range(1, 1 + count(1, 20)):
+        for seed in range(1, 1 + KILLS):
             job = client.create(FRAMES, seed=seed)
             waiting = [client.create(2, seed=1000 * seed + k) for k in range(3)]
             followed = pool.submit(follow, follower, job, PATIENT)
