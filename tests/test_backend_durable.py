@@ -493,6 +493,7 @@ def test_a_running_job_that_is_deleted_on_a_full_disk_is_gone_once_there_is_spac
         backend.service.delete("ann", job)
         with pytest.raises(NotFoundError):
             state(backend, job)
+        assert known(backend) == []
         wait_until(lambda: backend.executor._slots[0].state == "idle", "the worker is free")
     backend.service.tick()
     assert backend.service.store.get(job) is None and not (backend.folder.jobs / job).exists()

@@ -104,7 +104,9 @@ class JobService(JobTable):
         with self._changed:
             places = self._queue.places()
         for row in self.store.of_owner(owner):
-            yield self._status(self._live.get(row.id) or self._at_rest(row), places)
+            live = self._live.get(row.id) or self._at_rest(row)
+            if live.job.owner == owner:  # else it was deleted, which the table cannot tell yet
+                yield self._status(live, places)
 
     def cancel(self, owner: str, job_id: str) -> dict[str, Any]:
         """Stop a job; what it has made stays readable.
