@@ -16,7 +16,7 @@ from test_wire import body_of, members_of, zipped
 
 log = logging.getLogger("faults")
 MB = 1 << 20
-BOUND = 300 * MB
+BOUND = 350 * MB
 """Most memory beyond what the server had before."""
 
 
