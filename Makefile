@@ -11,7 +11,7 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint behaviour bench plugin venv clean
+.PHONY: demo test soak lint behaviour bench plugin venv clean
 
 demo: $(STAMP)
 	$(BIN)/python scripts/demo.py --frames "$(FRAMES)" --structure "$(STRUCTURE)" --out "$(OUT)"
@@ -22,6 +22,9 @@ test: $(STAMP)
 
 behaviour: $(STAMP)
 	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+soak: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --soak -m soak --timeout 3600 -rP --log-level=INFO
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
