@@ -44,8 +44,8 @@ class Serve(Limits):
     devices: tuple[str, ...] = ("auto",)
     """Where to compute: a worker for each of auto, cpu, mps, cuda:N; auto takes every GPU."""
     ray: str | None = None
-    """Compute on the Ray cluster at this address: auto, HOST:PORT or ray://HOST:PORT. A worker runs
-    on each GPU, or on each processor where there is no GPU; --devices cpu or cuda settles which."""
+    """Compute on the Ray cluster at this address, HOST:PORT, or auto for this computer's. A worker
+    runs on each GPU, or on each processor where there is none; --devices cpu or cuda says which."""
     ray_cpus: int = 1
     """With --ray: processors, and threads, of each worker."""
     ray_workers: int | None = None

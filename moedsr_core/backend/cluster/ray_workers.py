@@ -39,7 +39,7 @@ class ClusterOptions:
     """Which cluster, and how much of it."""
 
     address: str
-    """Its address: ``auto``, ``HOST:PORT`` or ``ray://HOST:PORT``."""
+    """Its address: ``HOST:PORT``, or ``auto`` for this computer's."""
     device: str = "auto"
     """cpu, cuda, or auto: the GPUs of a cluster that has any when the server starts."""
     cpus: int = 1
