@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from moedsr_core.backend.jobstore import JobStore
 from moedsr_core.backend.parts import Backend
 from moedsr_core.backend.refusals import DiskFullError, NotFoundError
 from moedsr_core.backend.spool import Spool
+from moedsr_core.backend.wire.request import read_request
 from moedsr_core.errors import InputError
 from moedsr_core.mesh_trajectory import load_trajectory
 
@@ -250,6 +253,23 @@ def test_a_model_is_a_name_and_no_path_unless_that_is_allowed(tmp_path, model):
     backend.close()
 
 
+def test_few_requests_are_unpacked_at_once(backend, monkeypatch):
+    inside, go = threading.Semaphore(0), threading.Event()
+
+    def read_slowly(request):
+        inside.release()
+        go.wait(60)
+        return read_request(request)
+
+    monkeypatch.setattr("moedsr_core.backend.service.read_request", read_slowly)
+    with ThreadPoolExecutor(4) as pool:
+        jobs = [pool.submit(create, backend, seed=seed) for seed in range(4)]
+        assert inside.acquire(timeout=60) and inside.acquire(timeout=60)
+        assert not inside.acquire(timeout=0.1)
+        go.set()
+        assert len({job.result(60) for job in jobs}) == 4
+
+
 # --- owners ----------------------------------------------------------------------------------
 
 
@@ -441,6 +461,52 @@ def test_a_disk_too_full_for_the_table_loses_nothing(backend, science, monkeypat
     backend.service.tick()
     assert backend.service.store.get(job).state == "failed"
     assert wait_for(backend, create(backend, seed=4))
+
+
+def only_without(monkeypatch, folder) -> None:
+    """Let the table have room only once a folder is gone."""
+    write = JobStore._write
+
+    def write_if_room(self, *arguments):
+        if folder.exists():
+            raise DiskFullError()
+        write(self, *arguments)
+
+    monkeypatch.setattr(JobStore, "_write", write_if_room)
+
+
+def test_a_job_that_is_deleted_makes_room_on_a_full_disk(backend, monkeypatch):
+    old, young = finished(backend, 1, 2)
+    only_without(monkeypatch, backend.folder.jobs / old)
+    backend.service.delete("ann", old)
+    assert known(backend) == [young]
+
+
+def test_a_running_job_that_is_deleted_on_a_full_disk_is_gone_once_there_is_space(
+    backend, science, monkeypatch
+):
+    science.hold = 1
+    job = create(backend)
+    wait_until(lambda: state(backend, job)["frames_done"] == 1, "a frame is made")
+    with monkeypatch.context() as patch:
+        only_without(patch, backend.folder.path)
+        backend.service.delete("ann", job)
+        with pytest.raises(NotFoundError):
+            state(backend, job)
+        assert known(backend) == []
+        wait_until(lambda: backend.executor._slots[0].state == "idle", "the worker is free")
+    backend.service.tick()
+    assert backend.service.store.get(job) is None and not (backend.folder.jobs / job).exists()
+
+
+def test_a_server_starts_on_a_full_disk(backend, science, tmp_path, monkeypatch):
+    (job,) = finished(backend, 1)
+    backend.close()
+    with monkeypatch.context() as patch:
+        only_without(patch, tmp_path)
+        again = open_backend(tmp_path / "data", science)
+        assert len(records_of(again, job)) == 5
+    again.close()
 
 
 # --- whole results ---------------------------------------------------------------------------

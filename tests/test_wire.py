@@ -102,6 +102,18 @@ BAD_BODIES = {
     "negative shape": lambda: zipped(
         {**members_of(body_of()), "coords.npy": lying_header("(-1, -8)")}
     ),
+    "more dimensions than there are": lambda: zipped(
+        {**members_of(body_of()), "coords.npy": lying_header(f"({'0,' * 65})")[:-64]}
+    ),
+    "text of no width": lambda: zipped(
+        {
+            **members_of(body_of()),
+            "elements.npy": lying_header("(6,)").replace(b"<f8", b"<U0")[:-64],
+        }
+    ),
+    "dimensions that are no numbers": lambda: zipped(
+        {**members_of(body_of()), "coords.npy": lying_header("(True, False)")[:-64]}
+    ),
     "nested header": lambda: zipped(
         {**members_of(body_of()), "coords.npy": lying_header("(" * 90)}
     ),

@@ -119,7 +119,8 @@ class JobStore:
             self._check_version(path)
         except sqlite3.Error as error:
             raise BackendError(
-                f"the job database {path} cannot be used ({error}); move it away to begin anew"
+                f"the job database {path} cannot be used ({error}); free some space if its disk is "
+                "full, or move it away to begin anew"
             ) from error
 
     def close(self) -> None:

@@ -56,7 +56,10 @@ class JobTable:
 
     def _recover(self) -> None:
         """Go on where the last server was ended, however it was."""
-        self._expiry.begin()
+        try:
+            self._expiry.begin()
+        except DiskFullError as error:  # what is removed below may make room
+            log.error("%s", error)
         known = self.store.ids()
         for path in self.folder.jobs.iterdir():
             if path.name not in known:
@@ -163,11 +166,27 @@ class JobTable:
                     raise
             return write()
 
-    def _sweep(self) -> int:
-        def needed(job_id: str) -> bool:
-            return job_id in self._live or self._readers[job_id] > 0
+    def _save_later(self, live: LiveJob) -> None:
+        """Write a job's row, now or as soon as there is space."""
+        if not self._save(live):
+            live.unsaved = True
+            self._live[live.job.id] = live
 
-        return self._expiry.sweep(needed, self._remove)
+    def _sweep(self) -> int:
+        """Remove what has expired; returns the number of jobs, 0 where the disk is too full."""
+        try:
+            return self._expiry.sweep(self._is_used, self._remove)
+        except DiskFullError as error:
+            log.error("%s", error)
+            return 0
+
+    def _is_used(self, job_id: str) -> bool:
+        return job_id in self._live or self._readers[job_id] > 0
+
+    def _is_needed(self, job_id: str) -> bool:
+        """Whether something still reads, makes or refers to the records of a job."""
+        free = (one for one, _, _ in self.store.removable())
+        return self._is_used(job_id) or job_id not in free
 
     def _remove(self, job_id: str) -> None:
         try:

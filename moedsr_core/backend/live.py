@@ -27,10 +27,16 @@ class LiveJob:
         """Called when the job is cancelled while it runs."""
         self._lock = threading.Lock()
         self._listeners: list[Callable[[], object]] = []
+        self._since = time.monotonic()
         self._started: float | None = None
         self._first_frame: float | None = None
         self._last_frame = 0.0
         self._made = 0
+
+    @property
+    def waited(self) -> float:
+        """Time that it waited for a worker in this server [s]; 0 before one begins with it."""
+        return 0.0 if self._started is None else self._started - self._since
 
     @property
     def seconds(self) -> float:
@@ -59,7 +65,7 @@ class LiveJob:
     def wait_again(self) -> None:
         """Note that it waits for another worker."""
         self.job.state = self.stage = "queued"
-        self._started = None
+        self._since, self._started = time.monotonic(), None
 
     def note_record(self, is_frame: bool, size: int) -> None:
         """Note that the next record has been written."""

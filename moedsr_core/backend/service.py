@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import secrets
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +24,8 @@ from moedsr_core.errors import BackendError, InputError
 
 log = logging.getLogger(__name__)
 
+_UNPACKED_AT_ONCE = 2
+"""Requests that are unpacked at the same time: each may take 64 MB, however small it came."""
 _NAME = re.compile(r"\w[\w-]{0,63}")
 
 
@@ -52,6 +55,7 @@ class JobService(JobTable):
         on_event: Callable[[str, LiveJob], object] = lambda event, live: None,
     ) -> None:
         self._model_folders = model_folders
+        self._unpacking = threading.BoundedSemaphore(_UNPACKED_AT_ONCE)
         super().__init__(folder, keep, admit, on_event)
 
     # --- what the routes ask for -------------------------------------------------------------
@@ -72,7 +76,8 @@ class JobService(JobTable):
             InputError: If the request is refused.
             DiskFullError: If there is no space for it.
         """
-        request = read_request(body)
+        with self._unpacking:
+            request = read_request(body)
         options = request.options
         self._refuse_model_folder(options.model)
         job = Job(
@@ -99,7 +104,9 @@ class JobService(JobTable):
         with self._changed:
             places = self._queue.places()
         for row in self.store.of_owner(owner):
-            yield self._status(self._live.get(row.id) or self._at_rest(row), places)
+            live = self._live.get(row.id) or self._at_rest(row)
+            if live.job.owner == owner:  # else it was deleted, which the table cannot tell yet
+                yield self._status(live, places)
 
     def cancel(self, owner: str, job_id: str) -> dict[str, Any]:
         """Stop a job; what it has made stays readable.
@@ -122,7 +129,10 @@ class JobService(JobTable):
             live = self._find(owner, job_id)
             self._end(live, "cancelled")
             live.job.owner, live.job.idempotency = "", None
-            self.store.save(live.job)
+            if self._is_needed(job_id):
+                self._save_later(live)
+            else:
+                self._remove(job_id)
             self._sweep()
 
     @contextmanager

@@ -23,8 +23,8 @@ class JobWatch:
         if event == "frame":
             self._metrics.frames.inc()
             return
-        if event == "started" and job.started is not None:
-            self._metrics.note_job_start(waited=job.started - job.created)
+        if event == "started":
+            self._metrics.note_job_start(waited=live.waited)
         ended = event == "ended"
         if ended:
             self._metrics.note_job_end(kind=job.kind, state=job.state, seconds=live.seconds)

@@ -14,6 +14,7 @@ from .address import Address
 from .errors import StoppedError, UnreachableError
 from .explain import network_error, not_moedsr, refusal
 from .patience import Patience
+from .records import broke_off
 
 
 class _Bearer(AuthBase):
@@ -136,7 +137,18 @@ class Transport:
             )  # fmt: skip
         except (requests.RequestException, OSError, ValueError) as error:
             raise network_error(error, self.address) from error
+        if not more.get("stream") and _is_cut(answer):
+            raise UnreachableError(broke_off(self.address.url))
         if not 200 <= answer.status_code < 300:
             with answer:
                 raise refusal(answer, self.address)
         return answer
+
+
+def _is_cut(answer: requests.Response) -> bool:
+    """Whether an answer ended too early: what reads it takes one cut in its headers for empty."""
+    headers = answer.headers
+    if answer.status_code == 204 or "Transfer-Encoding" in headers or "Content-Encoding" in headers:
+        return False
+    length = headers.get("Content-Length", "1")
+    return length.isdigit() and len(answer.content) < int(length)

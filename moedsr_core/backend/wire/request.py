@@ -133,7 +133,12 @@ def _array(name: str, data: bytes) -> np.ndarray:
     flat = (
         np.frombuffer(data, dtype, math.prod(shape), stream.tell()) if size else np.empty(0, dtype)
     )
-    return flat.reshape(shape, order="F" if fortran else "C")
+    try:
+        return flat.reshape(shape, order="F" if fortran else "C")
+    except (TypeError, ValueError) as error:  # an empty array may claim what cannot be
+        raise InputError(
+            f"{name} must be an array of a shape that can be, got {dtype} of shape {_short(shape)}"
+        ) from error
 
 
 def _text(array: np.ndarray) -> str:
