@@ -11,13 +11,16 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint bench plugin venv clean
+.PHONY: demo test soak lint bench plugin venv clean
 
 demo: $(STAMP)
 	$(BIN)/python scripts/demo.py --frames "$(FRAMES)" --structure "$(STRUCTURE)" --out "$(OUT)"
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+soak: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --soak -m soak --timeout 3600 -rP --log-level=INFO
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -48,6 +48,7 @@ EXTRAS = {
     "train": ["h5py>=3.10", "matplotlib>=3.8", "optuna>=3.6", "tensorboard>=2.14"],
     "simulate": ["openmm>=8.1", "pdbfixer>=1.9"],
     "cluster": ["ray>=2.30"],
+    "soak": ["schemathesis>=4"],
     "dev": [
         "beartype>=0.18",
         "mypy>=1.10",

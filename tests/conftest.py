@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 pytest.register_assert_rewrite("backend_support", "structure_files")
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--soak`` runs the fault suite in full."""
+    parser.addoption("--soak", action="store_true", help="run the fault suite in full")
+
+
+@pytest.fixture(scope="session")
+def count(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
+    """How many of something: few in ``make test``, all in ``make soak``."""
+    full = request.config.getoption("--soak")
+    return lambda few, all_of_them: all_of_them if full else few
 
 
 @pytest.fixture(scope="session", autouse=True)

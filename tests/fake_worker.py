@@ -24,7 +24,7 @@ class NumberCore:
     """Makes frames of random numbers that depend on the seed alone.
 
     The model's name is what it is to suffer: ``dies`` ends the process at the third frame,
-    ``prints`` writes to standard output.
+    ``prints`` writes to standard output, ``waits`` makes two frames and waits to be stopped.
     """
 
     def __init__(self, pause_s: float) -> None:
@@ -32,7 +32,8 @@ class NumberCore:
 
     def describe(self) -> dict:
         return {
-            "device": "cpu", "devices": ["cpu"], "models": [], "digests": {}, "cards": {},
+            "device": "cpu", "devices": ["cpu"], "models": [{"name": "waits", "default": False}],
+            "digests": {}, "cards": {},
         }  # fmt: skip
 
     def check(self, options) -> dict:
@@ -51,6 +52,8 @@ class NumberCore:
                 sys.stderr.write("killed by too much memory\n")
                 sys.stderr.flush()
                 sys.exit(9)
+            while options.model == "waits" and k == 2 and not should_stop():
+                time.sleep(0.02)
             if options.model == "prints":
                 os.write(1, b"a library that prints\n")
             arrays = {

@@ -13,7 +13,8 @@ import sys
 import tyro
 from fake_worker import fake_worker
 
-FRAME_S = 0.02
+FRAME_S = float(os.environ.get("FAKE_FRAME_S", "0.02"))
+"""How long a frame takes [s]."""
 
 
 def main(arguments: list[str]) -> int:
