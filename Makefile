@@ -16,12 +16,12 @@ STAMP := $(VENV)/.installed
 demo: $(STAMP)
 	$(BIN)/python scripts/demo.py --frames "$(FRAMES)" --structure "$(STRUCTURE)" --out "$(OUT)"
 
-# Types are checked on one core while the tests begin; bytecode spares the many processes they start.
+# Types are checked on one core while the tests begin.
 test: $(STAMP)
 	$(MAKE) --jobs 2 lint behaviour
 
 behaviour: $(STAMP)
-	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 soak: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --soak -m soak --timeout 3600 -rP --log-level=INFO

@@ -11,6 +11,9 @@ import pytest
 
 pytest.register_assert_rewrite("backend_support", "structure_files")
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+# Bytecode of modules with type checks would be read by child processes, which have none.
+sys.dont_write_bytecode = True
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -30,6 +30,11 @@ SEQUENCE = "ACDEFGHIKLMNPQRSTVWY"
 TESTS = Path(__file__).resolve().parent
 
 
+def triangles(faces: np.ndarray) -> set[tuple[int, ...]]:
+    """Faces whatever their order and first corner, each with its winding."""
+    return {tuple(np.roll(face, -face.argmin()).tolist()) for face in np.asarray(faces)}
+
+
 def ball(rings: int = RINGS, segments: int = SEGMENTS) -> tuple[np.ndarray, np.ndarray]:
     """Closed unit sphere: vertices (n, 3) and faces (m, 3), counter-clockwise from outside."""
     theta = np.linspace(0, np.pi, rings + 2)[1:-1]

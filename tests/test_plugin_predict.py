@@ -193,7 +193,7 @@ def test_chain_colours_are_those_pymol_gives_to_the_nearest_atoms_chain(cmd, bac
 def test_normals_colour_by_direction(cmd, backend, monkeypatch):
     colors = loaded_colors(monkeypatch)
     call(cmd, "moedsr_predict", "prot", frames=1, color="normal")
-    np.testing.assert_allclose(colors[1], 0.5 + 0.5 * ball()[0], atol=1e-6)
+    np.testing.assert_allclose(colors[1], 0.5 + 0.5 * ball()[0], atol=0.02)  # 2 degrees
 
 
 def test_recolouring_loads_only_what_changes_and_keeps_the_placement(cmd, backend, monkeypatch):

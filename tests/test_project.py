@@ -33,8 +33,9 @@ TOOLS = {
     "pytest-xdist",
     "pytest-qt",
     "ruff",
+    "schemathesis",
 }
-"""Required to be run, never imported."""
+"""Required to be run, or imported by name where they are installed."""
 NOT_YET_IMPORTED = {"openmm", "pdbfixer"}
 """Promised by extras, imported by nothing in the tree so far."""
 LONGEST_SOURCE = 400

@@ -102,6 +102,7 @@ class Server:
         self.folder = folder
         command = [sys.executable, "-m", "real_servers", "serve", "--data-dir", str(folder)]
         command += ["--no-token", "--port", "0", "--ray", head.address, "--ray-workers", "2"]
+        command += ["--rate-per-s", "10000"]  # these tests ask again and again
         self.log = folder.with_suffix(".log")
         with self.log.open("w") as file:
             self.process = subprocess.Popen(command, stderr=file)
