@@ -10,7 +10,7 @@ This file imports numpy and the standard library only: the plugin carries a copy
 Members, all of them byte planes (:func:`to_planes`) unless said otherwise:
 
     vertices       3n differences, all x, then y, then z. Each vertex is told by the difference
-                   from its parent, the neighbour of the highest number below its own; of its move
+                   from its parent, a neighbour below its own number (:func:`_parents`); of its move
                    since the frame before, or where ``origin`` is present of its place
     origin         int64 (3,): lowest steps of the mesh; the frame needs no frame before it
     displacement   n differences from the parent's displacement, in steps of DISPLACEMENT_STEP
@@ -65,7 +65,7 @@ class FrameState:
     Attributes:
         steps: Vertices in steps of :data:`VERTEX_STEP`, int32 (n, 3).
         faces: Triangles, each from its lowest corner on, in rising order; int32 (m, 3).
-        parents: Of each vertex the neighbour of the highest number below its own, or -1; (n,).
+        parents: Of each vertex a neighbour below its own number, or -1; (n,).
     """
 
     steps: np.ndarray
@@ -232,12 +232,18 @@ def _unpack_faces(stars: np.ndarray, packed: np.ndarray, n: int) -> np.ndarray:
 
 
 def _parents(faces: np.ndarray, n: int) -> np.ndarray:
+    """Of each vertex a neighbour below its own number, the same on both sides; or -1.
+
+    Faces are in rising order, so the last neighbour met along each side of them is high.
+    """
     parents = np.full(n, -1, np.int64)
     for one, other in ((0, 1), (1, 2), (2, 0)):
         low = np.minimum(faces[:, one], faces[:, other])
         high = np.maximum(faces[:, one], faces[:, other])
         proper = low < high
-        np.maximum.at(parents, high[proper], low[proper])
+        last = np.full(n, -1, np.int64)
+        last[high[proper]] = low[proper]
+        np.maximum(parents, last, out=parents)
     return parents
 
 
