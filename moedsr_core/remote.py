@@ -243,8 +243,8 @@ class Cancel(Remote):
     def __call__(self) -> None:
         """Stop it."""
         with own_errors():
-            self.client().cancel(self.job)
-        print(f"job {self.job} is cancelled")
+            said = self.client().cancel(self.job)
+        print(said)
 
 
 Command = (

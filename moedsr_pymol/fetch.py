@@ -150,10 +150,10 @@ def _row(
     }
 
 
-def cancel_earlier(job: str, named: str) -> None:
-    """Cancel a job that is not arriving in this PyMOL.
+def cancel_earlier(job: str, named: str) -> str:
+    """Cancel a job that is not arriving in this PyMOL; says what came of it.
 
     Raises:
         UserError: If there is none, or its backend cannot be asked.
     """
-    backend_of(job, named, load_labels()).client(ASKING).cancel(job)
+    return backend_of(job, named, load_labels()).client(ASKING).cancel(job)

@@ -212,9 +212,10 @@ class FakeBackend:
                     return self._bytes(200, {}, backend.behaviour["result"])
                 if method == "GET":
                     return self._json(200, job["status"])
-                job["cancelled"] = True
-                job["status"]["state"] = "cancelled"
-                return self._json(200, {"state": "cancelled"})
+                status = job["status"]
+                if status.get("state") not in ("done", "failed"):
+                    job["cancelled"], status["state"] = True, "cancelled"
+                return self._json(200, {"state": status["state"]})
 
             def _scripted(self, status: int, headers: dict[str, str], body: Any) -> None:
                 """Answer as told: text as it stands, anything else as JSON; 0 just hangs up."""

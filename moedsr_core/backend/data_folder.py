@@ -28,7 +28,7 @@ class DataFolder:
         lock = _claimed(path)
         if lock is None:
             raise BackendError(
-                f"another moedsr server uses {path}; stop it, or choose another folder with --data"
+                f"another moedsr server uses {path}; stop it, or name another folder"
             )
         self._lock = lock
         self.jobs, self.scratch = path / "jobs", path / "scratch"
@@ -67,8 +67,8 @@ def _claimed(path: Path) -> BinaryIO | None:
         lock = (path / "lock").open("ab")
     except OSError as error:
         raise BackendError(
-            f"could not make the data folder {path} ({error.strerror or error}); choose a writable "
-            "one with --data"
+            f"could not make the data folder {path} ({error.strerror or error}); name a writable "
+            "one"
         ) from error
     if claim(lock):
         return lock

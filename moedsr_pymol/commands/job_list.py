@@ -167,9 +167,9 @@ def moedsr_cancel(job="", backend="", quiet=1, *, _self=cmd):
             raise UserError(
                 f"name the prediction to cancel, all, or a job's id; running here: {there}"
             )
-        cancel_earlier(_job_id(word), str(backend).strip())
+        said = cancel_earlier(_job_id(word), str(backend).strip())
         if not is_quiet(quiet):
-            print(f" moedsr: job {word} is cancelled")
+            print(f" moedsr: {said}")
 
 
 def _is_id(word) -> bool:

@@ -118,7 +118,12 @@ def plain_url(text: str) -> str:
         sound = parts.scheme in PORTS and bool(parts.hostname) and parts.port != 0
     except ValueError:
         raise UserError(_no_address(text)) from None
-    if not sound or parts.query or parts.fragment or "@" in parts.netloc or not url.isprintable():
+    if "@" in parts.netloc:
+        raise UserError(
+            "an address holds no user and password, which servers of moedsr do not know; leave out "
+            "what stands before the @, and give a token"
+        )
+    if not sound or parts.query or parts.fragment or not url.isprintable():
         raise UserError(_no_address(text))
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path}"
 

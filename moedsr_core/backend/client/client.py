@@ -136,9 +136,17 @@ class BackendClient:
                     raise
             self._transport.pause(self.patience.wait(failures))
 
-    def cancel(self, job: str) -> None:
-        """Stop a job; its finished frames stay."""
-        self._transport.ask("POST", f"/jobs/{_plain(job)}/cancel").close()
+    def cancel(self, job: str) -> str:
+        """Stop a job; its finished frames stay.
+
+        Returns:
+            What came of it, as a sentence: it may have ended before.
+        """
+        status = self._transport.json("POST", f"/jobs/{_plain(job)}/cancel")
+        state = status.get("state") if isinstance(status, dict) else None
+        if state in ("done", "failed"):
+            return f"job {job} had ended already ({state})"
+        return f"job {job} is cancelled"
 
     def delete(self, job: str) -> None:
         """Forget a job and what it made."""
@@ -178,5 +186,5 @@ def _plain(job: str) -> str:
         RefusedError: If it is none.
     """
     if not job.isascii() or not job.isalnum():
-        raise RefusedError(f"there is no job '{job[:40]}'; moedsr_jobs lists those there are", 404)
+        raise RefusedError(f"there is no job '{job[:40]}'; ids stand in the list of jobs", 404)
     return job
