@@ -370,6 +370,7 @@ def test_without_ray_installed_it_says_how_to_get_it(monkeypatch):
         RayPool()
 
 
+@pytest.mark.soak  # a second cluster of one computer may hang beside that of another test
 def test_a_local_ray_cluster_makes_the_same_stores(data, tmp_path):
     ray = pytest.importorskip("ray", reason="Ray is not installed")
     with warnings.catch_warnings():
