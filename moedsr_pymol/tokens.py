@@ -68,14 +68,23 @@ def token_place(url: str) -> str:
 
 
 def drop_token(url: str) -> None:
-    """Forget the token of a server."""
+    """Forget the token of a server.
+
+    Raises:
+        UserError: If the system's keyring does not let go of it.
+    """
     _file(url).unlink(missing_ok=True)
     ring = _keyring()
-    if ring is not None:
-        try:
+    if ring is None:
+        return
+    try:
+        if ring.get_password(SERVICE, url) is not None:
             ring.delete_password(SERVICE, url)
-        except Exception:  # it holds none
-            pass
+    except Exception as error:  # each keyring fails in its own way
+        raise UserError(
+            f"the system's keyring may still hold the token for {url} ({error}); unlock it, then "
+            "try again"
+        ) from error
 
 
 def _keyring() -> Any:

@@ -95,6 +95,10 @@ def test_the_token_lies_in_a_file_of_its_own_that_nobody_else_can_read(
             call(cmd, "moedsr_models")
 
 
+def _locked(*where: str) -> None:
+    raise RuntimeError("locked")
+
+
 def test_a_keyring_is_preferred_where_there_is_one(cmd, server, token_file, config, monkeypatch):
     kept: dict[Any, str] = {}
     ring = types.SimpleNamespace(
@@ -108,6 +112,11 @@ def test_a_keyring_is_preferred_where_there_is_one(cmd, server, token_file, conf
     assert state["token"] == IN_KEYRING and kept == {("moedsr", server.url): TOKEN}
     assert TOKEN not in everything_in(config)
     assert call(cmd, "moedsr_models")[0]["name"] == "fake"
+    monkeypatch.setattr(ring, "delete_password", _locked)
+    with pytest.raises(CmdException, match=r"may still hold the token for .*locked.*; unlock it"):
+        call(cmd, "moedsr_backend", "forget", name="lab")
+    assert [known.name for known in known_servers()] == ["lab"]  # so that it can be tried again
+    monkeypatch.setattr(ring, "delete_password", lambda *where: kept.pop(where))
     call(cmd, "moedsr_backend", "forget", name="lab")
     assert kept == {} and known_servers() == [] and load_settings()["backend"] == ""
 

@@ -162,4 +162,5 @@ def test_a_status_is_as_it_is_described(tmp_path):
         id="0" * 16, owner="ann", kind="predict", created=0.0, options={}, frames=3, position=0,
         content="",
     )  # fmt: skip
-    JobStatus.model_validate(LiveJob(job, Spool(tmp_path)).status(4))
+    status = LiveJob(job, Spool(tmp_path)).status(4)
+    assert JobStatus.model_validate(status).id == job.id
