@@ -12,12 +12,13 @@ from ..palettes import PALETTES
 from ..workspace import Workspace
 from .computing import ACTIONS, moedsr_backend, moedsr_models
 from .display import moedsr_color, moedsr_save
-from .job_list import moedsr_cancel, moedsr_fetch, moedsr_jobs
+from .job_list import moedsr_cancel, moedsr_delete, moedsr_fetch, moedsr_jobs
 from .prediction import moedsr_predict, moedsr_surface
+from .window import moedsr_panel
 
 COMMANDS = (
     moedsr_predict, moedsr_surface, moedsr_color, moedsr_save, moedsr_models, moedsr_backend,
-    moedsr_jobs, moedsr_fetch, moedsr_cancel,
+    moedsr_jobs, moedsr_fetch, moedsr_cancel, moedsr_delete, moedsr_panel,
 )  # fmt: skip
 for _command in COMMANDS:  # PyMOL prints help as it stands, headings at the margin
     _command.__doc__ = f"\n{inspect.cleandoc(_command.__doc__ or '')}\n"
@@ -42,6 +43,7 @@ def register(_self: Any) -> None:
     first["moedsr_color"] = first["moedsr_save"] = surfaces
     first["moedsr_cancel"] = words(running, "prediction", "")
     first["moedsr_fetch"] = words(lambda: list(load_labels()), "job", "")
+    first["moedsr_delete"] = words(lambda: [*load_labels(), "all"], "job", "")
     first["moedsr_backend"] = words(lambda: [*ACTIONS, *backend_names()], "backend", "")
     first["moedsr_jobs"] = first["moedsr_models"] = words(backend_names, "backend", "")
     second["moedsr_color"] = words(lambda: [*MODES, *_color_names(_self)], "colour", ", ")
