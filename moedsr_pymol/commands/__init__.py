@@ -11,14 +11,14 @@ from ..labels import load_labels
 from ..palettes import PALETTES
 from ..workspace import Workspace
 from .computing import ACTIONS, moedsr_backend, moedsr_models
-from .display import moedsr_color, moedsr_save
+from .display import moedsr_color, moedsr_save, moedsr_smooth
 from .job_list import moedsr_cancel, moedsr_delete, moedsr_fetch, moedsr_jobs
 from .prediction import moedsr_predict, moedsr_surface
 from .window import moedsr_panel
 
 COMMANDS = (
-    moedsr_predict, moedsr_surface, moedsr_color, moedsr_save, moedsr_models, moedsr_backend,
-    moedsr_jobs, moedsr_fetch, moedsr_cancel, moedsr_delete, moedsr_panel,
+    moedsr_predict, moedsr_surface, moedsr_color, moedsr_smooth, moedsr_save, moedsr_models,
+    moedsr_backend, moedsr_jobs, moedsr_fetch, moedsr_cancel, moedsr_delete, moedsr_panel,
 )  # fmt: skip
 for _command in COMMANDS:  # PyMOL prints help as it stands, headings at the margin
     _command.__doc__ = f"\n{inspect.cleandoc(_command.__doc__ or '')}\n"
@@ -40,7 +40,7 @@ def register(_self: Any) -> None:
     first, second, third = _self.auto_arg[:3]
     for name in ("moedsr_predict", "moedsr_surface"):
         first[name] = [_self.selection_sc, "selection", ", "]
-    first["moedsr_color"] = first["moedsr_save"] = surfaces
+    first["moedsr_color"] = first["moedsr_smooth"] = first["moedsr_save"] = surfaces
     first["moedsr_cancel"] = words(running, "prediction", "")
     first["moedsr_fetch"] = words(lambda: list(load_labels()), "job", "")
     first["moedsr_delete"] = words(lambda: [*load_labels(), "all"], "job", "")
