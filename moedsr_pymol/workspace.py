@@ -7,6 +7,7 @@ from typing import Any
 from .errors import UserError
 from .jobs import Job
 from .marks import find_marked
+from .measure.chart import Measurement
 from .surface import Surface
 
 
@@ -16,6 +17,12 @@ class Workspace:
     def __init__(self) -> None:
         self.surfaces: dict[str, Surface] = {}
         self.jobs: dict[str, Job] = {}
+        self.measured: dict[tuple[str, str], Measurement] = {}
+        """What each measuring command last found of each surface, by both names."""
+        self.measurements = 0
+        """How many measurements there have been."""
+        self.bfactors: dict[str, dict[tuple, float]] = {}
+        """B-factors of objects before a profile took their place."""
 
     @classmethod
     def of(cls, _self: Any) -> Workspace:
@@ -67,6 +74,11 @@ class Workspace:
             job.give_way()
         else:
             self.jobs[name] = job
+
+    def keep_measurement(self, command: str, surface: str, found: Measurement) -> None:
+        """Keep what a command found of a surface."""
+        self.measured[command, surface] = found
+        self.measurements += 1
 
     def leave(self, job: Job) -> None:
         """Forget a job that is over."""

@@ -8,16 +8,18 @@ from typing import Any
 from ..backends import backend_names
 from ..coloring import MODES
 from ..labels import load_labels
+from ..measure.profile import MEASURES
 from ..palettes import PALETTES
 from ..workspace import Workspace
 from .computing import ACTIONS, moedsr_backend, moedsr_models
 from .display import moedsr_color, moedsr_save
 from .job_list import moedsr_cancel, moedsr_fetch, moedsr_jobs
+from .measuring import moedsr_profile, moedsr_shape
 from .prediction import moedsr_predict, moedsr_surface
 
 COMMANDS = (
-    moedsr_predict, moedsr_surface, moedsr_color, moedsr_save, moedsr_models, moedsr_backend,
-    moedsr_jobs, moedsr_fetch, moedsr_cancel,
+    moedsr_predict, moedsr_surface, moedsr_color, moedsr_profile, moedsr_shape, moedsr_save,
+    moedsr_models, moedsr_backend, moedsr_jobs, moedsr_fetch, moedsr_cancel,
 )  # fmt: skip
 for _command in COMMANDS:  # PyMOL prints help as it stands, headings at the margin
     _command.__doc__ = f"\n{inspect.cleandoc(_command.__doc__ or '')}\n"
@@ -39,12 +41,14 @@ def register(_self: Any) -> None:
     first, second, third = _self.auto_arg[:3]
     for name in ("moedsr_predict", "moedsr_surface"):
         first[name] = [_self.selection_sc, "selection", ", "]
-    first["moedsr_color"] = first["moedsr_save"] = surfaces
+    for name in ("moedsr_color", "moedsr_profile", "moedsr_shape", "moedsr_save"):
+        first[name] = surfaces
     first["moedsr_cancel"] = words(running, "prediction", "")
     first["moedsr_fetch"] = words(lambda: list(load_labels()), "job", "")
     first["moedsr_backend"] = words(lambda: [*ACTIONS, *backend_names()], "backend", "")
     first["moedsr_jobs"] = first["moedsr_models"] = words(backend_names, "backend", "")
     second["moedsr_color"] = words(lambda: [*MODES, *_color_names(_self)], "colour", ", ")
+    second["moedsr_profile"] = words(lambda: list(MEASURES), "measure", ", ")
     third["moedsr_color"] = words(lambda: list(PALETTES), "palette", ", ")
 
 
