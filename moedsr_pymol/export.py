@@ -50,14 +50,19 @@ def save_surface(surface: Surface, path: str, _self: Any) -> list[Path]:
     return [file for file, _ in jobs]
 
 
-def write_whole(target: Path, data: bytes) -> None:
+def write_whole(target: Path, content: bytes | Callable[[IO[bytes]], Any]) -> None:
     """Write one file, whole or not at all.
+
+    Args:
+        target: The file.
+        content: What is in it, or what writes it.
 
     Raises:
         UserError: If it cannot be written.
     """
     with writing(target):
-        _write_all([(target, lambda file: file.write(data))])
+        write = content if callable(content) else lambda file: file.write(content)
+        _write_all([(target, write)])
 
 
 @contextmanager

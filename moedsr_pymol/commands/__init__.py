@@ -34,8 +34,9 @@ def register(_self: Any) -> None:
         return [lambda: _self.Shortcut(make()), what, end]
 
     def running() -> list[str]:
-        jobs = Workspace.of(_self).jobs
-        return [*jobs, *(job.id for job in jobs.values() if job.id), "all"]
+        workspace = Workspace.of(_self)
+        ids = [job.id for job in workspace.jobs.values() if job.id]
+        return [*workspace.jobs, *ids, *workspace.working(), "all"]
 
     surfaces = words(lambda: list(Workspace.of(_self).surfaces), "surface", ", ")
     first, second, third = _self.auto_arg[:3]

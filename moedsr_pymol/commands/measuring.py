@@ -10,6 +10,7 @@ from ..measure.bfactors import restore_bfactors, write_bfactors
 from ..measure.files import check_file, write_measurement
 from ..measure.profile import MEASURES, residue_profile
 from ..measure.shape import shape_over_time
+from ..steps import Report, Steps
 from ..workspace import Workspace
 from .common import one_sentence
 
@@ -87,7 +88,7 @@ def moedsr_profile(
         for k in profile.most_mobile(_SHOWN):
             _say(quiet, f"{profile.label(k)}: {profile.value[k]:.2f} Å")
         if target is not None:
-            write_measurement(profile, target, "moedsr_profile", is_quiet(quiet), _self)
+            _write(profile, target, "moedsr_profile", found, quiet, _self)
         return profile
 
 
@@ -124,10 +125,17 @@ def moedsr_shape(surface, file="", quiet=1, *, _self=cmd):
         shape = shape_over_time(found)
         workspace.keep_measurement("moedsr_shape", found.name, shape)
         _say(quiet, f"{found.name}: {so_far(found)}")
-        _say(quiet, f"area {_range(shape.area)} Å², volume {_range(shape.volume)} Å³")
+        _say(quiet, f"area {_range(shape.area, 'Å²')}")
+        _say(quiet, f"volume {_range(shape.volume, 'Å³')}")
         if target is not None:
-            write_measurement(shape, target, "moedsr_shape", is_quiet(quiet), _self)
+            _write(shape, target, "moedsr_shape", found, quiet, _self)
         return shape
+
+
+def _write(measured, target, command, surface, quiet, _self) -> None:
+    report = Report(surface.name, is_quiet(quiet))
+    work = write_measurement(measured, target, report)
+    Workspace.of(_self).do(command, Steps(work, report), _self)
 
 
 def so_far(surface) -> str:
@@ -138,10 +146,11 @@ def so_far(surface) -> str:
     return counted(there, "frame")
 
 
-def _range(values) -> str:
+def _range(values, unit) -> str:
     if len(values) < 2:
-        return f"{values[0]:.0f}"
-    return f"{values[0]:.0f} at first, {values.min():.0f} to {values.max():.0f} in all states"
+        return f"{values[0]:.0f} {unit}"
+    low, high = values.min(), values.max()
+    return f"{values[0]:.0f} {unit} at first, {low:.0f} to {high:.0f} {unit} in all"
 
 
 def _say(quiet, text) -> None:
