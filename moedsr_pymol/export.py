@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
@@ -44,16 +45,42 @@ def save_surface(surface: Surface, path: str, _self: Any) -> list[Path]:
         raise UserError(f"the file must end in {', '.join(_WRITERS)}, got '{target.name}'")
     matrix = object_matrix(surface.name, _self)
     jobs = writer(surface, target, matrix, _self)
-    try:
+    with writing(target):
         _write_all(jobs)
+    return [file for file, _ in jobs]
+
+
+def write_whole(target: Path, content: bytes | Callable[[IO[bytes]], Any]) -> None:
+    """Write one file, whole or not at all.
+
+    Args:
+        target: The file.
+        content: What is in it, or what writes it.
+
+    Raises:
+        UserError: If it cannot be written.
+    """
+    with writing(target):
+        write = content if callable(content) else lambda file: file.write(content)
+        _write_all([(target, write)])
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Turn failures to write into one sentence.
+
+    Raises:
+        UserError: In place of any :class:`OSError`.
+    """
+    try:
+        yield
     except OSError as error:
         raise UserError(
             f"'{target}' cannot be written ({error.strerror or error}); choose another folder"
         ) from error
-    return [file for file, _ in jobs]
 
 
-def _write_all(jobs: list[tuple[Path, Callable[[IO[bytes]], None]]]) -> None:
+def _write_all(jobs: list[tuple[Path, Callable[[IO[bytes]], Any]]]) -> None:
     """Write everything under other names, and rename only when all of it is there."""
     written: list[tuple[Path, Path]] = []
     try:

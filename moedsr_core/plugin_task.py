@@ -1,0 +1,82 @@
+"""A piece of work that the PyMOL plugin starts as a process of its own, and may end at any time.
+
+The work finds its input in a folder, ``request.json`` and ``arrays.npz``, and writes there. It
+says how far it is in JSON lines, ``{"stage", "done", "total", "seconds_left"}``, or
+``{"error": sentence}``, and ends when its standard input closes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from moedsr_core.errors import InputError, MoedsrError
+
+EVERY_S = 0.2
+"""Time between lines that say nothing new but the count [s]."""
+
+
+class Tell:
+    """Says how far the work is."""
+
+    def __init__(self) -> None:
+        self._stage, self._said, self._begun = "", 0.0, time.monotonic()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Take news: what is being done, steps done of all, and steps in all."""
+        now = time.monotonic()
+        if stage == self._stage and done < total and now - self._said < EVERY_S:
+            return
+        self._stage, self._said = stage, now
+        left = (now - self._begun) / done * (total - done) if done else None
+        _say({"stage": stage, "done": done, "total": total, "seconds_left": left})
+
+
+def run(work: Callable[[Path, dict[str, Any], Tell], None]) -> int:
+    """Do the work of the folder that the command line names.
+
+    Args:
+        work: Takes the folder, what is wanted, and whom to tell how far it is.
+
+    Returns:
+        The exit code.
+    """
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        if len(sys.argv) != 2:
+            raise InputError(f"expected one folder on the command line, got {len(sys.argv) - 1}")
+        folder = Path(sys.argv[1])
+        try:
+            request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"expected request.json in {folder}, got {error}") from error
+        work(folder, request, Tell())
+    except MoedsrError as error:
+        _say({"error": str(error)})
+        return error.exit_code
+    return 0
+
+
+def read_arrays(folder: Path) -> dict[str, np.ndarray]:
+    """The arrays that came with a request."""
+    with np.load(folder / "arrays.npz", allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _say(words: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(words) + "\n")
+    sys.stdout.flush()
+
+
+def _end_with_parent() -> None:
+    while os.read(0, 1024):  # not through sys.stdin, whose lock would be held at the end
+        pass
+    os._exit(1)
