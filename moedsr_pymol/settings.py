@@ -30,6 +30,19 @@ def config_dir() -> Path:
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "moedsr"
 
 
+def jobs_dir() -> Path:
+    """Folder in which the process on this computer keeps its jobs, as the core finds it."""
+    if os.environ.get("MOEDSR_JOBS_DIR"):
+        return Path(os.environ["MOEDSR_JOBS_DIR"])
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+        return Path(local) / "moedsr" / "jobs"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "moedsr" / "jobs"
+    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(data) / "moedsr" / "jobs"
+
+
 def load_settings() -> dict[str, Any]:
     """Read the settings; a missing or damaged file gives the defaults."""
     try:

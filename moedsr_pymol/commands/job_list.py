@@ -10,6 +10,7 @@ from ..errors import UserError
 from ..fetch import arriving, cancel_earlier, delete_earlier, fetch, job_rows
 from ..labels import load_labels
 from ..window import outside
+from ..wording import age
 from ..workspace import Workspace
 from .common import one_sentence
 
@@ -59,17 +60,10 @@ def _table(rows) -> list:
             of = f"{of} ({row['selection'][:24]})"
         frames = f"{row['frames_done']}/{row['frames']}"
         seconds = f"{row['seconds']:.0f}"
-        line = (row["id"], row["state"], of, frames, _age(row["age_s"]), seconds, row["backend"])
+        line = (row["id"], row["state"], of, frames, age(row["age_s"]), seconds, row["backend"])
         lines.append(line)
     widths = [max(len(line[k]) for line in lines) for k in range(len(_COLUMNS))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)) for line in lines]  # noqa: B905
-
-
-def _age(seconds) -> str:
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def moedsr_fetch(

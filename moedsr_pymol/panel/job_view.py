@@ -7,6 +7,7 @@ from typing import Any
 from pymol.Qt import QtCore, QtWidgets
 
 from ..arguments import counted
+from ..wording import duration
 from .desk import Desk
 from .parts import SPACE, column, hint
 
@@ -139,10 +140,3 @@ def _outcome(job: Any) -> str:
     if job.state == "failed":
         return f"Failed; kept {counted(frames, 'frame')}" if frames else "Failed"
     return f"Cancelled; kept {counted(frames, 'frame')}" if frames else "Cancelled"
-
-
-def duration(seconds: float) -> str:
-    """A time in words: ``12 s``, ``3 min``."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

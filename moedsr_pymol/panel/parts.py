@@ -209,3 +209,23 @@ def scrolled(widget: Any) -> Any:
     area.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     area.setWidget(widget)
     return area
+
+
+def sure(parent: Any, text: str, more: str, verb: str) -> bool:
+    """Ask before something that cannot be undone; whether it is wanted.
+
+    Args:
+        parent: The tab that asks.
+        text: The question.
+        more: What follows from it.
+        verb: What the button says.
+    """
+    box = QtWidgets.QMessageBox(parent)
+    box.setIcon(QtWidgets.QMessageBox.Icon.Question)
+    box.setWindowTitle(verb)
+    box.setText(text)
+    box.setInformativeText(more)
+    yes = box.addButton(verb, QtWidgets.QMessageBox.ButtonRole.DestructiveRole)
+    box.addButton(QtWidgets.QMessageBox.StandardButton.Cancel)
+    box.exec() if hasattr(box, "exec") else box.exec_()
+    return box.clickedButton() is yes

@@ -6,7 +6,7 @@ from typing import Any
 
 from pymol.Qt import QtCore, QtWidgets
 
-from ..arguments import FRAMES_RANGE
+from ..arguments import FRAMES_RANGE, LEVEL_RANGE
 from ..backends import BACKENDS
 from ..commands.prediction import MESHES
 from ..servers import known_servers
@@ -92,7 +92,7 @@ class PredictTab(QtWidgets.QWidget):
         self.spacing = choice((text, value) for text, value in SPACINGS)
         self.mesh = choice((MESH_NAMES[mesh], mesh) for mesh in MESHES)
         self.seed = whole(0, SEEDS, 0)
-        self.level = real(-5.0, 5.0, 0.0, 0.1, " Å")
+        self.level = real(*LEVEL_RANGE, 0.0, 0.1, " Å")
         self.color = choice(COLORS)
         self.name = QtWidgets.QLineEdit()
         self.name.setPlaceholderText("the molecule's name and _surf")
