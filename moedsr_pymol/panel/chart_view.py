@@ -12,9 +12,11 @@ from ..palettes import category_colors
 from .scale import round_step, tick_text, ticks
 
 HEIGHT = 220
-LEAST_BAR = 3
+LEAST_BAR = 2
 """Width that a bar has at least [pixels]; a chart of more bars scrolls."""
-Y_TICKS = 4
+Y_TICKS = 6
+CHOSEN = "#d55e00"
+"""Colour of the bar that was clicked."""
 _BLUE = 4
 """Place of the colour of single series in the palette of categories."""
 
@@ -199,7 +201,8 @@ class ChartView(QtWidgets.QWidget):
 
     def _paint_bars(self, painter: Any, series: Any, color: Any, first: bool) -> None:
         one = self.plot.width() / (self._x[1] - self._x[0])
-        width = max(one * 0.8, 1.0)
+        width = max(min(one - 1.0, 60.0), 1.0)
+        painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing, one > 4 * LEAST_BAR)
         zero = self._place(self._x[0], max(self._y[0], 0.0)).y()
         for k, (x, y) in enumerate(zip(series.x.tolist(), series.y.tolist())):  # noqa: B905
             if not np.isfinite(y):
@@ -207,8 +210,8 @@ class ChartView(QtWidgets.QWidget):
             top = self._place(x, y)
             chosen = first and k == self.chosen
             bar = QtCore.QRectF(top.x() - width / 2, top.y(), width, zero - top.y())
-            highlight = self.palette().color(self.palette().ColorRole.Highlight)
-            painter.fillRect(bar, highlight.darker(130) if chosen else color)
+            painter.fillRect(bar, QtGui.QColor(CHOSEN) if chosen else color)
+        painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing)
 
     def _paint_line(self, painter: Any, series: Any, color: Any) -> None:
         painter.setPen(QtGui.QPen(color, 1.6))

@@ -47,6 +47,7 @@ class Panel(QtWidgets.QDockWidget):
         self.desk.failed.connect(self._on_failure)
         self.desk.wanted.connect(self.open_tab)
         self.predict.jobs.ended.connect(lambda _: self.desk.watch.look())
+        self.predict.jobs.ended.connect(lambda _: self.predict.light.look())
         self.tabs.currentChanged.connect(lambda _: self._wake())
         body = QtWidgets.QWidget()
         layout = QtWidgets.QVBoxLayout(body)
@@ -131,4 +132,4 @@ class Panel(QtWidgets.QDockWidget):
         self.settings.set_active(shown and current == 4)
 
     def _on_failure(self, error: Any) -> None:
-        self.notice.show_error(error)
+        self.notice.show_error(error, self.tabs.tabText(self.tabs.currentIndex()).lower())

@@ -9,7 +9,7 @@ from pymol.Qt import QtCore, QtWidgets
 from ..arguments import counted
 from ..wording import duration
 from .desk import Desk
-from .parts import SPACE, column, hint
+from .parts import SPACE, button, column, hint, row
 
 EVERY_MS = 200
 PLAYED_FROM = 5
@@ -25,13 +25,15 @@ class JobView(QtWidgets.QWidget):
 
     asked = QtCore.Signal()
     """Predict was pressed."""
+    answered = QtCore.Signal()
+    """The backend has said something of the job that is shown for the first time."""
     ended = QtCore.Signal(object)
     """A job that was shown is over: the job."""
 
     def __init__(self, desk: Desk, parent: Any = None) -> None:
         super().__init__(parent)
         self._desk, self._job = desk, None
-        self._playing = False
+        self._playing = self._heard = False
         self.action = QtWidgets.QPushButton("Predict")
         self.action.setMinimumHeight(self.action.sizeHint().height() + SPACE)
         self.action.setDefault(True)
@@ -47,10 +49,20 @@ class JobView(QtWidgets.QWidget):
         layout.addWidget(self.action)
         layout.addWidget(self.bar)
         layout.addWidget(self.said)
+        self.next = QtWidgets.QWidget()
+        self.next.setLayout(
+            row(
+                button("Look", lambda: desk.wanted.emit("look"), "Colours, movie, comparison"),
+                button("Measure", lambda: desk.wanted.emit("measure"), "What moves, and how much"),
+                None,
+            )
+        )
+        layout.addWidget(self.next)
         self._timer = QtCore.QTimer(self)
         self._timer.setInterval(EVERY_MS)
         self._timer.timeout.connect(self.look)
         self._show_idle()
+        self.next.hide()
 
     @property
     def job(self) -> Any:
@@ -76,6 +88,7 @@ class JobView(QtWidgets.QWidget):
 
     def begin(self) -> None:
         """Forget what was said of an earlier job."""
+        self.next.hide()
         self.said.setText("")
 
     def follow(self) -> None:
@@ -90,12 +103,15 @@ class JobView(QtWidgets.QWidget):
             job, self._job = self._job, None
             self._show_idle()
             self.said.setText(_outcome(job))
+            self.next.setVisible(bool(job.surface.frames))
             self.ended.emit(job)
         if self._job is None and running:
             self._job = running[-1]
             self.action.setText("Cancel")
             self.action.setToolTip("Stop it; the frames that are there stay")
             self.bar.show()
+            self.next.hide()
+            self._heard = False
         if self._job is not None:
             self._show_running(self._job)
 
@@ -105,6 +121,9 @@ class JobView(QtWidgets.QWidget):
         self.bar.setRange(0, planned if done else 0)
         self.bar.setValue(done)
         self.said.setText(_course(job, done, planned))
+        if not self._heard and job.id:
+            self._heard = True
+            self.answered.emit()
         if self.play.isChecked() and not self._playing and done >= min(PLAYED_FROM, planned) > 1:
             self._playing = True
             self._desk.do("mplay")

@@ -9,7 +9,7 @@ from pymol.Qt import QtCore, QtWidgets
 from ..fetch import ENDED, arriving, job_rows
 from ..wording import age, size
 from .desk import Desk
-from .parts import button, column, hint, row, sure
+from .parts import SPACE, button, column, hint, row, sure
 
 EVERY_MS = 10_000
 COLUMNS = ("Molecule", "State", "Frames", "Age", "Where")
@@ -97,7 +97,8 @@ class JobsTab(QtWidgets.QWidget):
             item.setData(0, QtCore.Qt.ItemDataRole.UserRole, job["id"])
             for k in range(len(COLUMNS)):
                 item.setToolTip(k, _about(job))
-            item.setTextAlignment(MIDDLE, QtCore.Qt.AlignmentFlag.AlignRight)
+            item.setSizeHint(0, QtCore.QSize(0, self.fontMetrics().lineSpacing() + SPACE))
+            item.setTextAlignment(MIDDLE, QtCore.Qt.AlignmentFlag.AlignCenter)
             self.table.addTopLevelItem(item)
             if job["id"] == chosen:
                 self.table.setCurrentItem(item)

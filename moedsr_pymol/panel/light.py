@@ -14,6 +14,7 @@ from ..servers import ASKING
 UNKNOWN, GOOD, BAD = "unknown", "good", "bad"
 COLORS = {UNKNOWN: "#9a9a9a", GOOD: "#2fa84f", BAD: "#d64541"}
 EVERY_MS = 15_000
+SOON_MS = 1500
 SIZE = 12
 
 
@@ -139,6 +140,8 @@ class Light(QtWidgets.QWidget):
             self.look()
             return
         self._show(answer)
+        if answer.state == GOOD and not answer.models and self._timer.isActive():
+            QtCore.QTimer.singleShot(SOON_MS, self.look)  # they are known once a worker is up
         self.answered.emit(answer)
 
     def _show(self, answer: Answer) -> None:

@@ -66,7 +66,7 @@ class LookTab(QtWidgets.QWidget):
         self.mode = choice(MODES)
         self.palette_field = choice([("Usual", ""), *_palettes()])
         self.low, self.high = real(-99, 99, -2, 0.5), real(-99, 99, 2, 0.5)
-        self.auto = button("Automatic", self._set_automatic, "Ends of the ramp from the values")
+        self.auto = button("Auto", self._set_automatic, "Ends of the ramp from the values")
         self.legend = Legend()
         self.opaque = QtWidgets.QSlider(QtCore.Qt.Orientation.Horizontal)
         self.opaque.setRange(0, 95)

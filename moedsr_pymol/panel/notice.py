@@ -52,8 +52,13 @@ class Notice(QtWidgets.QFrame):
         layout.addLayout(row(self.go, self.more, self.copy, None, self.close_button))
         self.hide()
 
-    def show_error(self, error: BaseException) -> None:
-        """Say what a failure means."""
+    def show_error(self, error: BaseException, tab: str) -> None:
+        """Say what a failure means.
+
+        Args:
+            error: The failure.
+            tab: The tab that is shown already.
+        """
         advice = advise(error)
         self._tab = advice.tab
         self._details = _details(error, advice.known)
@@ -61,7 +66,7 @@ class Notice(QtWidgets.QFrame):
         self.text.setText(advice.text)
         self.details.setPlainText(self._details)
         self.go.setText(f"Open {advice.tab.capitalize()}")
-        self.go.setVisible(bool(advice.tab))
+        self.go.setVisible(advice.tab not in ("", tab))
         self.more.setVisible(advice.known)
         self._show_details(not advice.known)
         self.show()

@@ -9,7 +9,7 @@ from pymol.Qt import QtCore, QtWidgets
 
 SPACE = 8
 """Space between things that belong together [pixels]; what does not has twice that."""
-NARROW = 92
+NARROW = 80
 """Width of number fields [pixels]."""
 
 
@@ -53,7 +53,7 @@ class Form(QtWidgets.QFormLayout):
         self.setLabelAlignment(
             QtCore.Qt.AlignmentFlag.AlignRight | QtCore.Qt.AlignmentFlag.AlignVCenter
         )
-        self.setFieldGrowthPolicy(QtWidgets.QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        self.setFieldGrowthPolicy(QtWidgets.QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
 
     def add(self, text: str, field: Any, tip: str = "") -> Any:
         """Add a row; returns its label.

@@ -36,8 +36,10 @@ class Player(QtWidgets.QWidget):
         self.slider.sliderReleased.connect(lambda: desk.do(f"frame {self.slider.value()}"))
         self.slider.actionTriggered.connect(self._stepped)
         self.where = QtWidgets.QLabel()
-        self.where.setMinimumWidth(self.fontMetrics().horizontalAdvance("2000 / 2000"))
-        self.where.setAlignment(QtCore.Qt.AlignmentFlag.AlignRight)
+        self.where.setMinimumWidth(self.fontMetrics().horizontalAdvance("200 / 200"))
+        self.where.setAlignment(
+            QtCore.Qt.AlignmentFlag.AlignRight | QtCore.Qt.AlignmentFlag.AlignVCenter
+        )
         self.fps = whole(1, 60, FPS, " frames/s")
         self.fps.setToolTip("Speed of the movie; PyMOL plays as fast as it can draw")
         self.fps.valueChanged.connect(lambda value: desk.do(f"set movie_fps, {value}"))

@@ -67,6 +67,7 @@ class PredictTab(QtWidgets.QWidget):
         self.backend.activated.connect(lambda _: self._watch_backend())
         self.light.answered.connect(self._list_models)
         self.jobs.asked.connect(self.predict)
+        self.jobs.answered.connect(self.light.look)
         self._list_backends()
         self._list_molecules()
         self._list_models(Answer("", "", ""))

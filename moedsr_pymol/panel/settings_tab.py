@@ -52,7 +52,7 @@ class SettingsTab(QtWidgets.QWidget):
         self.address.setPlaceholderText("https://gpu.lab.example:8642")
         self.name.setPlaceholderText("a short name, such as lab")
         self.token.setPlaceholderText("file whose first line is your token")
-        self.certificate.setPlaceholderText("only where the system does not know it")
+        self.certificate.setPlaceholderText("if the server needs one")
         self.connect_button = button("Connect", self._connect, "Ask the server, and remember it")
         form = Form()
         form.add("Address", self.address, "Ask whoever keeps the server.")
@@ -67,6 +67,7 @@ class SettingsTab(QtWidgets.QWidget):
         form.addRow("", row(self.connect_button, None))
         self.said = hint()
         form.addRow("", self.said)
+        self._tell("")
         return _section("Add a server", form)
 
     def _here(self) -> Any:
@@ -151,12 +152,16 @@ class SettingsTab(QtWidgets.QWidget):
                 ca_file=path_text(self.certificate.text()), name=self.name.text().strip(),
             )  # fmt: skip
 
-        self.said.setText("Asking …")
+        self._tell("Asking …")
         self._desk.attempt(make)
         known = next((s for s in known_servers() if address.startswith(s.url)), None)
         used = known is not None and load_settings()["backend"] == known.url
-        self.said.setText("Connected; predictions go there now." if used else "")
+        self._tell("Connected; predictions go there now." if used else "")
         self._desk.backend_changed.emit()
+
+    def _tell(self, text: str) -> None:
+        self.said.setText(text)
+        self.said.setVisible(bool(text))
 
     def _forget(self) -> None:
         server = self.backend.currentText()
