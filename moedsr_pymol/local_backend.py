@@ -24,8 +24,8 @@ from .settings import load_settings
 SERVER_MODULE = "moedsr_core.backend.server"
 NEEDED = ("moedsr_core", "fastapi", "uvicorn")
 INSTALL = (
-    "install moedsr there, in the project's folder, with 'pip install \".[server]\"', or name "
-    "another Python with 'moedsr_backend python=/path/to/python'"
+    "type 'moedsr_install' to install it into an environment of its own, or name another Python "
+    "with 'moedsr_backend python=/path/to/python'"
 )
 START_S = 600.0
 """How long the server may take to answer while its process lives [s]; on a busy computer, from a
@@ -95,7 +95,7 @@ def missing_from(python: str) -> str:
     try:
         done = subprocess.run(
             [python, "-c", program], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=CHECK_S, **_surroundings(python),
+            timeout=CHECK_S, **surroundings(python),
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return NEEDED[0]
@@ -103,7 +103,7 @@ def missing_from(python: str) -> str:
     return ", ".join(missing) if found == "found" else NEEDED[0]
 
 
-def _surroundings(python: str) -> dict[str, Any]:
+def surroundings(python: str) -> dict[str, Any]:
     """How a child is started, so that nothing of ours or of the user's folder disturbs it.
 
     Python looks for modules in its working folder first, where a user may keep a ``queue.py``;
@@ -203,7 +203,7 @@ class LocalBackend:
         try:
             return subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                **_surroundings(python),
+                **surroundings(python),
             )  # fmt: skip
         except OSError as error:
             raise BackendError(f"the backend could not be started: {error}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .errors import UserError
+from .install import Installation
 from .jobs import Job
 from .marks import find_marked
 from .surface import Surface
@@ -16,6 +17,7 @@ class Workspace:
     def __init__(self) -> None:
         self.surfaces: dict[str, Surface] = {}
         self.jobs: dict[str, Job] = {}
+        self.installation: Installation | None = None
 
     @classmethod
     def of(cls, _self: Any) -> Workspace:
