@@ -125,7 +125,8 @@ class CoreProcess:
     def _run(self) -> None:
         try:
             with tempfile.TemporaryDirectory(prefix="moedsr-") as name:
-                self._events.put(("done", self._work(Path(name))))
+                result = self._work(Path(name))
+            self._events.put(("done", result))
         except UserError as error:
             self._events.put(("failed", error))
         except OSError as error:

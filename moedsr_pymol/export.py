@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from .atoms import object_matrix
+from .atoms import moved, object_matrix
 from .errors import UserError
 from .surface import Frame, Surface
 
@@ -113,12 +113,12 @@ def _numbered(
 
 
 def _moved(frame: Frame, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, Frame]:
-    vertices = frame.vertices @ matrix[:3, :3].T + matrix[:3, 3]
+    vertices = moved(frame.vertices, matrix)
     return vertices.astype(np.float32), (frame.normals @ matrix[:3, :3].T).astype(np.float32), frame
 
 
-def _write_ply(file: IO[bytes], moved: tuple, colors: np.ndarray) -> None:
-    vertices, normals, frame = moved
+def _write_ply(file: IO[bytes], placed: tuple, colors: np.ndarray) -> None:
+    vertices, normals, frame = placed
     rows = np.empty(len(vertices), PLY_VERTEX)
     rows["x"], rows["y"], rows["z"] = vertices.T
     rows["nx"], rows["ny"], rows["nz"] = normals.T
@@ -137,8 +137,8 @@ def _write_ply(file: IO[bytes], moved: tuple, colors: np.ndarray) -> None:
     file.write("\n".join(header).encode() + rows.tobytes() + faces.tobytes())
 
 
-def _write_obj(file: IO[bytes], moved: tuple, colors: np.ndarray) -> None:
-    vertices, normals, frame = moved
+def _write_obj(file: IO[bytes], placed: tuple, colors: np.ndarray) -> None:
+    vertices, normals, frame = placed
     lines = ["# units: angstrom"]
     for (x, y, z), (r, g, b) in zip(vertices.tolist(), colors.tolist()):  # noqa: B905
         lines.append(f"v {x:.4f} {y:.4f} {z:.4f} {r:.3f} {g:.3f} {b:.3f}")
@@ -164,7 +164,7 @@ def trajectory_arrays(surface: Surface, matrix: np.ndarray) -> dict[str, np.ndar
     frames, count = surface.frames, len(surface.frames)
     topologies = {id(frame.faces): frame.faces for frame in frames}
     place = {key: k for k, key in enumerate(topologies)}
-    moved = [_moved(frame, matrix) for frame in frames]
+    placed = [_moved(frame, matrix) for frame in frames]
     first = len(frames[0].vertices)
     unknown = {
         "fluctuation": np.full(first, np.nan, np.float32),
@@ -176,8 +176,8 @@ def trajectory_arrays(surface: Surface, matrix: np.ndarray) -> dict[str, np.ndar
         **unknown,
         **surface.attributes,
         "times": np.linspace(-1.0, 1.0, max(surface.planned, count, 2))[:count],
-        "vertices": np.concatenate([vertices for vertices, _, _ in moved]),
-        "normals": np.concatenate([normals for _, normals, _ in moved]),
+        "vertices": np.concatenate([vertices for vertices, _, _ in placed]),
+        "normals": np.concatenate([normals for _, normals, _ in placed]),
         "displacement": np.concatenate([frame.displacement for frame in frames]),
         "vertex_counts": np.array([len(frame.vertices) for frame in frames]),
         "faces": np.concatenate(list(topologies.values())),

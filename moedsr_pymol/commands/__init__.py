@@ -14,11 +14,12 @@ from ..workspace import Workspace
 from .computing import ACTIONS, moedsr_backend, moedsr_models
 from .display import moedsr_color, moedsr_save
 from .job_list import moedsr_cancel, moedsr_fetch, moedsr_jobs
-from .measuring import moedsr_profile, moedsr_shape
+from .measuring import moedsr_pocket, moedsr_profile, moedsr_shape
 from .prediction import moedsr_predict, moedsr_surface
 
 COMMANDS = (
-    moedsr_predict, moedsr_surface, moedsr_color, moedsr_profile, moedsr_shape, moedsr_save,
+    moedsr_predict, moedsr_surface, moedsr_color, moedsr_profile, moedsr_shape, moedsr_pocket,
+    moedsr_save,
     moedsr_models, moedsr_backend, moedsr_jobs, moedsr_fetch, moedsr_cancel,
 )  # fmt: skip
 for _command in COMMANDS:  # PyMOL prints help as it stands, headings at the margin
@@ -42,13 +43,14 @@ def register(_self: Any) -> None:
     first, second, third = _self.auto_arg[:3]
     for name in ("moedsr_predict", "moedsr_surface"):
         first[name] = [_self.selection_sc, "selection", ", "]
-    for name in ("moedsr_color", "moedsr_profile", "moedsr_shape", "moedsr_save"):
-        first[name] = surfaces
+    for name in ("color", "profile", "shape", "pocket", "save"):
+        first[f"moedsr_{name}"] = surfaces
     first["moedsr_cancel"] = words(running, "prediction", "")
     first["moedsr_fetch"] = words(lambda: list(load_labels()), "job", "")
     first["moedsr_backend"] = words(lambda: [*ACTIONS, *backend_names()], "backend", "")
     first["moedsr_jobs"] = first["moedsr_models"] = words(backend_names, "backend", "")
     second["moedsr_color"] = words(lambda: [*MODES, *_color_names(_self)], "colour", ", ")
+    second["moedsr_pocket"] = [_self.selection_sc, "selection", ", "]
     second["moedsr_profile"] = words(lambda: list(MEASURES), "measure", ", ")
     third["moedsr_color"] = words(lambda: list(PALETTES), "palette", ", ")
 
