@@ -11,6 +11,9 @@ from moedsr_core.errors import InputError
 
 SPACINGS = (0.3, 3.0)
 """Finest and coarsest mesh that makes sense [Å]: atoms are about 3 Å wide."""
+LEVELS = (-1.0, 3.0)
+"""Innermost and outermost level of the signed distance that is shown [Å]: atoms are 1.2 Å and more
+from their surface, and 1.4 Å outside it lies the solvent-accessible surface."""
 
 
 def check_number(name: str, value: Any, low: float, high: float, whole: bool = False) -> None:

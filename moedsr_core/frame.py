@@ -174,6 +174,24 @@ class TimeMap:
             raise InputError(f"a lag must be 0 ps or more, got {np.min(lag)} ps")
         return -1.0 + 2.0 * np.log1p(lag / self.origin_ps) / np.log1p(self.span_ps / self.origin_ps)
 
+    def last_t(self, duration_ps: float) -> float:
+        """Model time of a movie's end.
+
+        Raises:
+            InputError: If the axis has no physical unit, or ends before.
+        """
+        if self.span_ps == 0:
+            raise InputError(
+                "this model knows no physical time, so a duration means nothing to it; leave "
+                "duration out"
+            )
+        if duration_ps > self.span_ps:
+            raise InputError(
+                f"the model reaches {self.span_ps:g} ps after the input, got a duration of "
+                f"{duration_ps:g} ps; ask for less"
+            )
+        return float(self.to_t(np.array([duration_ps]))[0])
+
     def to_ps(self, t: np.ndarray | float) -> np.ndarray | None:
         """Lag [ps] of model times; None where the axis has no physical unit."""
         if self.span_ps == 0:

@@ -78,7 +78,18 @@ class Prediction:
     @property
     def times(self) -> Float[np.ndarray, " frames"]:
         """Model time of each frame."""
-        return np.linspace(-1.0, 1.0, self.options.frames)
+        return np.linspace(-1.0, self.last_time, self.options.frames)
+
+    @property
+    def last_time(self) -> float:
+        """Model time of the last frame; 1 unless a duration was asked for.
+
+        Raises:
+            InputError: If the model does not reach so far, or has no physical time.
+        """
+        if self.options.duration_ps is None:
+            return 1.0
+        return self._model().time_map.last_t(self.options.duration_ps)
 
     @property
     def lags_ps(self) -> Float[np.ndarray, " frames"] | None:
@@ -175,18 +186,21 @@ class Prediction:
 
     def _mesh(self, field: ModelField, pose: CanonicalFrame) -> Iterator[Frame]:
         atoms = pose.to_canonical(self._atoms.coords)
-        box = (atoms.min(axis=0) - BOX_MARGIN, atoms.max(axis=0) + BOX_MARGIN)
-        config = LevelSetConfig(smallest_part=SMALLEST_PART)
-        extractor = LevelSetExtractor(field, box, self.options.spacing, config=config)
+        margin = BOX_MARGIN + max(self.options.level, 0.0)
+        box = (atoms.min(axis=0) - margin, atoms.max(axis=0) + margin)
+        config, level = LevelSetConfig(smallest_part=SMALLEST_PART), self.options.level
+        extractor = LevelSetExtractor(field, box, self.options.spacing, level=level, config=config)
         exact = self._code.protein.surface if self._model().model.starts_at_surface else None
         for mesh in extractor.frames(self.times, self.options.mesh):
             if self._first is None:
                 if exact is not None:
-                    mesh = exact.fit(mesh.vertices.astype(np.float64), mesh.faces)
+                    mesh = exact.fit(mesh.vertices.astype(np.float64), mesh.faces, level)
                 self._first, start = mesh.vertices.astype(np.float64), extractor.keep()
             self._signal.append(extractor.sample(self._first))
             vertices = mesh.vertices.astype(np.float64)
-            displacement = exact.signed_distance(vertices) if exact else start.sample(vertices)[0]
+            displacement = (
+                exact.signed_distance(vertices) - level if exact else start.sample(vertices)[0]
+            )
             frame = _in_input_pose(mesh, displacement.astype(np.float32), pose)
             self._note(frame, field, extractor)
             yield frame

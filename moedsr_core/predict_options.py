@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from moedsr_core.choices import SPACINGS, check_choice, check_number
+from moedsr_core.choices import LEVELS, SPACINGS, check_choice, check_number
 from moedsr_core.errors import InputError
 
 MAX_FRAMES = 2000
+DURATIONS_PS = (1e-3, 1e9)
+"""Shortest and longest movie that can be asked for [ps]; a model may reach less far."""
 MESHES = ("tracked", "marching_cubes")
 """Names of :data:`levelset.extract.MESHERS`."""
 LATENTS = ("typical", "sample", "mean", "fit")
@@ -24,8 +26,13 @@ class PredictOptions:
 
     frames: int = 100
     """Frames of the movie, evenly spaced over the model's time; one is the input itself."""
+    duration_ps: float | None = None
+    """Time of the last frame after the input [ps]; by default as far as the model reaches."""
     spacing: float = 0.7
     """Distance between the grid nodes that the surface is found on [Å]."""
+    level: float = 0.0
+    """Signed distance of what is shown from the molecule's surface [Å], positive outside; 1.4 is
+    the surface that waters' centres reach."""
     mesh: str = "tracked"
     """tracked keeps one topology as long as it can; marching_cubes meshes every frame anew."""
     seed: int = 0
@@ -44,7 +51,10 @@ class PredictOptions:
     def __post_init__(self) -> None:
         """Refuse values of the wrong kind or range."""
         check_number("frames", self.frames, 1, MAX_FRAMES, whole=True)
+        if self.duration_ps is not None:
+            check_number("duration_ps", self.duration_ps, *DURATIONS_PS)
         check_number("spacing", self.spacing, *SPACINGS)
+        check_number("level", self.level, *LEVELS)
         check_number("seed", self.seed, 0, 2**63 - 1, whole=True)
         check_number("n_points", self.n_points, 100, 100_000, whole=True)
         check_choice("mesh", self.mesh, MESHES)

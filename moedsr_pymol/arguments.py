@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 
 from .errors import UserError
 
 FRAMES_RANGE = (1, 2_000)
 SPACING_RANGE = (0.3, 3.0)
 SEED_RANGE = (0, 2**63 - 1)
+LEVEL_RANGE = (-1.0, 3.0)
+_UNITS_PS = {"": 1.0, "fs": 1e-3, "ps": 1.0, "ns": 1e3, "us": 1e6, "µs": 1e6}
+_DURATION = re.compile(r"([0-9.]+(?:e[+-]?[0-9]+)?)\s*([a-zµ]*)")
 
 
 def whole_number(name: str, value: object, low: int, high: int) -> int:
@@ -38,6 +42,23 @@ def real_number(name: str, value: object, low: float, high: float) -> float:
         number = math.nan
     if not low <= number <= high:
         raise UserError(f"{name} must be a number from {low:g} to {high:g}, got '{value}'")
+    return number
+
+
+def duration_ps(name: str, value: object) -> float:
+    """Read a time such as ``1 ns`` [ps]; a bare number is in ps.
+
+    Raises:
+        UserError: If it is no such time, or none above zero.
+    """
+    found = _DURATION.fullmatch(str(value).strip().lower().replace("μ", "µ"))
+    unit = _UNITS_PS.get(found[2]) if found else None
+    try:
+        number = float(found[1]) * unit if found and unit else 0.0
+    except ValueError:
+        number = 0.0
+    if not 0.0 < number < math.inf:
+        raise UserError(f"{name} must be a time such as 500 ps, 1 ns or 2.5 us, got '{value}'")
     return number
 
 

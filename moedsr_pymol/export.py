@@ -175,7 +175,7 @@ def trajectory_arrays(surface: Surface, matrix: np.ndarray) -> dict[str, np.ndar
     return {
         **unknown,
         **surface.attributes,
-        "times": np.linspace(-1.0, 1.0, max(surface.planned, count, 2))[:count],
+        "times": _times(surface)[:count],
         "vertices": np.concatenate([vertices for vertices, _, _ in placed]),
         "normals": np.concatenate([normals for _, normals, _ in placed]),
         "displacement": np.concatenate([frame.displacement for frame in frames]),
@@ -186,6 +186,12 @@ def trajectory_arrays(surface: Surface, matrix: np.ndarray) -> dict[str, np.ndar
         "format": np.array(1),
         "metadata": np.array(json.dumps(surface.summary)),
     }
+
+
+def _times(surface: Surface) -> np.ndarray:
+    """Model time of every frame that was asked for."""
+    last = float(surface.summary.get("last_time", 1.0))
+    return np.linspace(-1.0, last, max(surface.planned, len(surface.frames), 2))
 
 
 _WRITERS: dict[str, Callable[..., list]] = {

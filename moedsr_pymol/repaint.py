@@ -1,4 +1,4 @@
-"""Drawing a surface's states anew after its colours have changed."""
+"""Drawing a surface's states anew after its colours or its smoothing have changed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from .surface import Surface
 
 
 class Repaint:
-    """Loads, one a step, the states whose colours no longer hold.
+    """Loads, one a step, the states that are no longer shown as they are to be.
 
     Args:
-        surface: The surface, with its new colouring already set.
+        surface: The surface, with its new colouring and smoothing already set.
         workspace: Where it is kept.
         _self: PyMOL.
     """

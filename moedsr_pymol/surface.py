@@ -13,6 +13,7 @@ from .coloring import Coloring
 from .errors import BackendError
 from .marks import new_mark, set_mark
 from .nearest import nearest
+from .smoothing import Smoothing
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Surface:
         name: Its object in PyMOL.
         atoms: The molecule it was computed of.
         coloring: How it is coloured.
+        smoothing: How it is smoothed where it is drawn.
         planned: Frames that were asked for.
         frames: One per state, in order.
         attributes: Values at each point of the first frame: ``atom``, ``expert``,
@@ -76,6 +78,7 @@ class Surface:
     name: str
     atoms: Molecule
     coloring: Coloring
+    smoothing: Smoothing = field(default_factory=Smoothing)
     planned: int = 1
     frames: list[Frame] = field(default_factory=list)
     attributes: dict[str, np.ndarray] = field(default_factory=dict)
@@ -112,7 +115,7 @@ class Surface:
 
     def show(self, k: int, _self: Any) -> None:
         """Load frame ``k`` as a state, in the present colours."""
-        frame, key = self.frames[k], self.coloring.key(self)
+        frame, key = self.smoothing.smooth(self.frames, k), self._key(k)
         colors = self.coloring.colors(self, k, _self)
         load_state(
             frame.layout.floats(frame.vertices, frame.normals, colors), self.name, k + 1, _self
@@ -128,6 +131,12 @@ class Surface:
         return len(self._shown)
 
     def outdated(self) -> list[int]:
-        """Frames that are not shown, or in colours that no longer hold."""
-        key = self.coloring.key(self)
-        return [k for k in range(len(self.frames)) if self._shown.get(k) != key]
+        """Frames that are not shown, or not as they are to be now."""
+        return [k for k in range(len(self.frames)) if self._shown.get(k) != self._key(k)]
+
+    def _key(self, k: int) -> tuple:
+        """What the drawing of frame ``k`` depends on, beside its data."""
+        return (
+            self.coloring.key(self), self.smoothing.passes,
+            self.smoothing.neighbours(self.frames, k),
+        )  # fmt: skip

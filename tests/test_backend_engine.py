@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -182,10 +183,11 @@ def test_a_real_backend_predicts_a_real_job(weights, tmp_path):
         sent = peptide()
         names = ("elements", "atom_names", "residue_names", "residue_ids", "chain_ids")
         arrays = {name: getattr(sent, name) for name in (*names, "coords", "residue_index")}
-        chosen = options_of(frames=3, model=str(weights), spacing=SPACING)
+        chosen = options_of(frames=3, model=str(weights), spacing=SPACING, duration_ps=1000.0)
         job = client("POST", "/jobs", data=body_of(**arrays, options=chosen)).json()["id"]
         frames = client.frames(job)
         end = client.end(job)
+        result = io.BytesIO(client("GET", f"/jobs/{job}/result").content)
         missing = client("POST", "/jobs", data=body_of(options=options_of(model="no-such")))
         refused = client("POST", "/jobs", data=body_of(options=options_of(frames=0)))
         child.stdin.close()
@@ -194,6 +196,8 @@ def test_a_real_backend_predicts_a_real_job(weights, tmp_path):
         child.stderr.close()
     assert end["state"] == "done" and end["summary"]["frames"] == 3
     assert list(frames) == [0, 1, 2]
+    with np.load(result) as arrays:
+        assert arrays["lags_ps"] == pytest.approx([0.0, np.sqrt(1001.0) - 1, 1000.0])
     first = decode(frames[0])[0]["vertices"]
     assert np.abs(first.mean(axis=0) - sent.coords[:15].mean(axis=0)).max() < 1.0
     assert missing.status_code == 422 and "unknown model 'no-such'" in missing.json()["detail"]

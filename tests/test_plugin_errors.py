@@ -36,6 +36,10 @@ BAD_ARGUMENTS = [
     ({"state": "one"}, "state must be"),
     ({"seed": "-1"}, "seed must be"),
     ({"wait": "2"}, "wait must be"),
+    ({"duration": "long"}, "duration must be a time such as 500 ps, 1 ns or 2.5 us, got 'long'"),
+    ({"duration": "0 ns"}, "duration must be a time"),
+    ({"duration": "1 s"}, "duration must be a time"),
+    ({"level": "4"}, "level must be a number from -1 to 3, got '4'"),
     ({"mesh": "cubes"}, "mesh must be one of tracked, marching_cubes, got 'cubes'"),
     ({"color": "nocolour"}, "color must be one of motion"),
     ({"color": "expert0"}, "experts are numbered from 1, got 'expert0'"),
@@ -95,12 +99,13 @@ def test_too_many_atoms_are_refused_before_anything_is_sent(cmd, monkeypatch):
 
 
 def test_the_plugin_asks_for_nothing_that_the_core_refuses():
-    from moedsr_core.choices import SPACINGS
+    from moedsr_core.choices import LEVELS, SPACINGS
     from moedsr_core.predict_options import MAX_FRAMES
     from moedsr_pymol import arguments
 
     assert arguments.FRAMES_RANGE == (1, MAX_FRAMES)
     assert arguments.SPACING_RANGE == SPACINGS
+    assert arguments.LEVEL_RANGE == LEVELS
 
 
 def test_sixty_thousand_atoms_are_above_the_limit():

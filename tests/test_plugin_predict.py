@@ -116,12 +116,13 @@ def test_of_alternate_locations_the_best_occupied_is_sent(cmd, backend):
 def test_options_that_were_not_given_are_left_to_the_backend(cmd, backend):
     call(cmd, "moedsr_predict", "prot", frames=2)
     call(
-        cmd, "moedsr_predict", "prot", 3, spacing="0.8", mesh="marching_cubes", seed="4", model="m"
-    )
+        cmd, "moedsr_predict", "prot", 3, spacing="0.8", mesh="marching_cubes", seed="4", model="m",
+        duration="0.5 ns", level="1.4",
+    )  # fmt: skip
     assert backend.jobs["job0"]["options"] == {"kind": "predict", "frames": 2}
     assert backend.jobs["job1"]["options"] == {
         "kind": "predict", "frames": 3, "spacing": 0.8, "mesh": "marching_cubes", "seed": 4,
-        "model": "m",
+        "model": "m", "duration_ps": 500.0, "level": 1.4,
     }  # fmt: skip
 
 

@@ -113,6 +113,35 @@ def test_times_run_evenly_from_the_input_to_the_end_of_the_span(movie):
     assert predict(helix(), replace(OPTIONS, frames=1), loaded=growing()).times == [-1.0]
 
 
+def test_a_duration_ends_the_movie_where_it_says(movie):
+    short = predict(helix(), replace(OPTIONS, duration_ps=9.0), loaded=growing())
+    assert short.lags_ps[[0, -1]] == pytest.approx([0.0, 9.0])
+    assert np.allclose(np.diff(short.times), np.diff(short.times)[0])
+    grown = [m.frames[-1].displacement.mean() for m in (short, movie)]
+    share = (short.times[-1] + 1) / 2
+    assert 0.3 < share < 0.7 and grown[0] == pytest.approx(share * grown[1], rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("span", "reason"), [(0.0, "no physical time"), (100.0, "reaches 100 ps after the input")]
+)
+def test_a_duration_that_the_model_does_not_reach_is_refused(span, reason):
+    with pytest.raises(InputError, match=reason):
+        predict(helix(), replace(OPTIONS, duration_ps=101.0), loaded=growing(span_ps=span))
+
+
+@pytest.mark.parametrize(("model", "level"), [(growing, 1.4), (anchored, -0.5), (anchored, 1.4)])
+def test_a_level_lies_its_distance_from_the_surface_in_every_frame(model, level):
+    options = replace(OPTIONS, frames=2, level=level)
+    first, last = predict(helix(), options, loaded=model()).frames
+    atoms = polymer_heavy_atoms(helix())
+    distance = SolventExcludedSurface(atoms.coords, atoms.radii).signed_distance(first.vertices)
+    assert np.median(distance) == pytest.approx(level, abs=0.05)
+    assert abs(first.displacement).mean() < 0.05
+    plain = predict(helix(), replace(options, level=0.0), loaded=model()).frames[1]
+    assert np.sign(last.volume - plain.volume) == np.sign(level)
+
+
 def test_a_model_without_physical_time_gives_no_lags():
     movie = predict(helix(), replace(OPTIONS, frames=1), loaded=growing(span_ps=0.0))
     assert movie.lags_ps is None

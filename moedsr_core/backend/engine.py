@@ -157,7 +157,8 @@ class CoreEngine:
                 yield Event(kind="attributes", data=prediction.first_attributes())
         yield Event(kind="attributes", data=prediction.motion())
         time = config_to_dict(loaded.info.time)
-        yield Event(kind="summary", data={**prediction.summary(), "time": time})
+        summary = {**prediction.summary(), "time": time, "last_time": prediction.last_time}
+        yield Event(kind="summary", data=summary)
 
     def _surface(
         self,

@@ -15,7 +15,9 @@ _MAX_TEXT = 1024
 _TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
     "frames": (int, "a whole number"),
     "seed": (int, "a whole number"),
+    "duration_ps": ((int, float), "a number"),
     "spacing": ((int, float), "a number"),
+    "level": ((int, float), "a number"),
 }
 """Types of the options that are not text, and what they are called."""
 
@@ -28,10 +30,14 @@ class JobOptions:
     """``predict``: a moving surface; ``surface``: the surface of the input itself."""
     frames: int | None = None
     """Frames of the movie; a ``surface`` job always has one."""
+    duration_ps: float | None = None
+    """Time of the last frame [ps]."""
     model: str | None = None
     """Name of the model."""
     spacing: float | None = None
     """Length of a mesh's edges [Å]."""
+    level: float | None = None
+    """Signed distance of what is shown from the surface [Å]."""
     mesh: str | None = None
     """How frames are meshed."""
     seed: int | None = None

@@ -88,12 +88,16 @@ def _decoded(data: bytes, state: FrameState | None) -> tuple[dict[str, np.ndarra
         raise BackendError("a frame of this job is damaged; run it again") from error
 
 
+_TIME = ("time", "last_time")
+"""Entries of a summary that become the frames' times."""
+
+
 def _small_arrays(job: Job, parts: _Parts) -> dict[str, Any]:
     """Everything whose size does not grow with vertices times frames."""
-    times = np.linspace(-1.0, 1.0, len(parts.topology))
+    times = np.linspace(-1.0, job.summary.get("last_time", 1.0), len(parts.topology))
     first = parts.vertex_counts[0]
     still = np.zeros(first, np.float32)  # a surface at rest has no motion and no experts
-    summary = {name: value for name, value in job.summary.items() if name != "time"}
+    summary = {name: value for name, value in job.summary.items() if name not in _TIME}
     metadata = {"program": "moedsr", "version": __version__, "options": job.options, **summary}
     arrays = {
         "times": times,

@@ -104,20 +104,26 @@ class SolventExcludedSurface:
         vertices, faces, _, _ = marching_cubes(volume, 0.0, gradient_direction="descent")
         return self.fit(origin + spacing * vertices.astype(np.float64), faces.astype(np.int32))
 
-    def fit(self, vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]) -> Mesh:
+    def fit(
+        self,
+        vertices: Float[np.ndarray, "v 3"],
+        faces: Int[np.ndarray, "f 3"],
+        level: float = 0.0,
+    ) -> Mesh:
         """Lay a mesh that is near the surface onto it, as :meth:`mesh` describes.
 
         Args:
             vertices: Positions within about a spacing of the surface [Å].
             faces: Triangles, wound counter-clockwise seen from outside.
+            level: Signed distance from the surface at which it is laid [Å].
         """
         for _ in range(3):
             normals = vertex_normals(vertices, faces)
             middles = mean_around(vertices[faces].mean(axis=1), faces, len(vertices))
             pull = 0.5 * (middles - vertices)
             vertices = vertices + pull - (pull * normals).sum(axis=1, keepdims=True) * normals
-            vertices = vertices - self.signed_distance(vertices)[:, None] * normals
-        offset = self._mean_distance(vertices, faces)
+            vertices = vertices - (self.signed_distance(vertices) - level)[:, None] * normals
+        offset = self._mean_distance(vertices, faces) - level
         for _ in range(2):
             offset = mean_around(offset[faces].mean(axis=1)[:, None], faces, len(vertices))[:, 0]
         vertices = vertices - offset[:, None] * vertex_normals(vertices, faces)

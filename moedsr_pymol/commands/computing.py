@@ -45,8 +45,17 @@ def moedsr_models(backend="", quiet=1, *, _self=cmd):
         if not is_quiet(quiet):
             for model in models:
                 mark = "*" if model.get("default") else " "
-                print(f" {mark} {model.get('name')}: {model.get('summary')}")
+                print(f" {mark} {model.get('name')}: {model.get('summary')}{_reach(model)}")
         return models
+
+
+def _reach(model) -> str:
+    """How far a model sees, as ``; reaches 100 ns``; nothing where it knows no time."""
+    span = model.get("span_ps") or 0
+    for size, unit in ((1e6, "us"), (1e3, "ns"), (1.0, "ps")):
+        if span >= size:
+            return f"; reaches {span / size:g} {unit}"
+    return ""
 
 
 def moedsr_backend(

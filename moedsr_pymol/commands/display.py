@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from pymol import cmd
 
-from ..arguments import given, is_quiet, real_number
+from ..arguments import counted, given, is_quiet, real_number, whole_number
 from ..coloring import Coloring
 from ..errors import UserError
 from ..export import save_surface
 from ..repaint import Repaint
+from ..smoothing import Smoothing
 from ..window import run_task
 from ..workspace import Workspace
 from .common import one_sentence
 
 _ANY_VALUE = (-1e6, 1e6)
+_WINDOWS, _PASSES = (1, 99), (0, 100)
 
 
 def moedsr_color(object, by="motion", palette="", minimum="", maximum="", quiet=1, *, _self=cmd):
@@ -71,6 +73,50 @@ def moedsr_color(object, by="motion", palette="", minimum="", maximum="", quiet=
             run_task(Repaint(surface, workspace, _self), None, _self)
         if not is_quiet(quiet):
             print(f" moedsr: {surface.name}: coloured by {by}")
+
+
+def moedsr_smooth(object, window=5, passes=0, quiet=1, *, _self=cmd):
+    """
+    DESCRIPTION
+
+        "moedsr_smooth" smooths a surface where it is drawn. Its values, its
+        colours and what moedsr_save writes stay those of the prediction.
+
+    USAGE
+
+        moedsr_smooth object [, window [, passes ]]
+
+    ARGUMENTS
+
+        object = string: a surface
+
+        window = integer: frames that are averaged around each, an odd number;
+            1 for none. Fewer where the mesh was made anew {default: 5}
+
+        passes = integer: passes along the mesh, which round off its bumps and
+            keep its volume {default: 0}
+
+    EXAMPLE
+
+        moedsr_smooth 1ubq_surf
+        moedsr_smooth 1ubq_surf, 1, 10
+        moedsr_smooth 1ubq_surf, 1
+
+    SEE ALSO
+
+        moedsr_predict, moedsr_color
+    """
+    with one_sentence():
+        workspace = Workspace.of(_self)
+        surface = workspace.surface(str(object).strip())
+        frames = whole_number("window", window, *_WINDOWS)
+        if frames % 2 == 0:
+            raise UserError(f"window must be an odd number of frames, got {frames}")
+        surface.smoothing = Smoothing(frames, whole_number("passes", passes, *_PASSES))
+        if not any(job.surface is surface for job in workspace.jobs.values()):
+            run_task(Repaint(surface, workspace, _self), None, _self)
+        if not is_quiet(quiet):
+            print(f" moedsr: {surface.name}: smoothed over {counted(frames, 'frame')}")
 
 
 def moedsr_save(object, file, quiet=1, *, _self=cmd):

@@ -8,9 +8,11 @@ from pymol import cmd
 
 from ..arguments import (
     FRAMES_RANGE,
+    LEVEL_RANGE,
     SEED_RANGE,
     SPACING_RANGE,
     choice,
+    duration_ps,
     given,
     is_quiet,
     real_number,
@@ -30,7 +32,7 @@ SURFACE_COLORS = ("normal", "chain", "plain")
 
 def moedsr_predict(
     selection, frames=100, name="", model="", state=-1, spacing="", mesh="", color="motion",
-    seed="", backend="", wait=-1, quiet=1, *, _self=cmd,
+    seed="", backend="", wait=-1, duration="", level="", quiet=1, *, _self=cmd,
 ):  # fmt: skip
     """
     DESCRIPTION
@@ -43,7 +45,8 @@ def moedsr_predict(
     USAGE
 
         moedsr_predict selection [, frames [, name [, model [, state
-            [, spacing [, mesh [, color [, seed [, backend [, wait ]]]]]]]]]]
+            [, spacing [, mesh [, color [, seed [, backend [, wait
+            [, duration [, level ]]]]]]]]]]]]
 
     ARGUMENTS
 
@@ -79,11 +82,19 @@ def moedsr_predict(
             does without a window {default: -1, in a script (@file) yes, for a
             typed command no; Python in a window needs wait=1}
 
+        duration = time: how long after the input the last frame is, as 500 ps
+            or 1 ns; frames are closer in time at the beginning {default: as
+            far as the model reaches, which moedsr_models shows}
+
+        level = float: how far outside the molecule's surface to look, in
+            Angstrom; 1.4 shows what the centres of waters reach {default: 0}
+
     EXAMPLE
 
         fetch 1ubq, async=0
         moedsr_predict 1ubq, frames=50
         mplay
+        moedsr_predict 1ubq, duration=1 ns, name=first_ns
 
     SEE ALSO
 
@@ -99,6 +110,10 @@ def moedsr_predict(
             options["seed"] = whole_number("seed", seed, *SEED_RANGE)
         if given(model):
             options["model"] = str(model).strip()
+        if given(duration):
+            options["duration_ps"] = duration_ps("duration", duration)
+        if given(level):
+            options["level"] = real_number("level", level, *LEVEL_RANGE)
         return _order(
             selection, options, name=name, state=state, spacing=spacing, color=color,
             backend=backend, wait=wait, quiet=quiet, _self=_self,
