@@ -65,6 +65,18 @@ def write_whole(target: Path, content: bytes | Callable[[IO[bytes]], Any]) -> No
         _write_all([(target, write)])
 
 
+def write_together(contents: dict[Path, bytes]) -> None:
+    """Write several files, all of them or none.
+
+    Raises:
+        UserError: If one cannot be written.
+    """
+    with writing(next(iter(contents))):
+        _write_all([
+            (target, lambda file, data=data: file.write(data)) for target, data in contents.items()
+        ])  # fmt: skip
+
+
 @contextmanager
 def writing(target: Path) -> Iterator[None]:
     """Turn failures to write into one sentence.
@@ -175,7 +187,7 @@ def trajectory_arrays(surface: Surface, matrix: np.ndarray) -> dict[str, np.ndar
     return {
         **unknown,
         **surface.attributes,
-        "times": _times(surface)[:count],
+        "times": model_times(surface)[:count],
         "vertices": np.concatenate([vertices for vertices, _, _ in placed]),
         "normals": np.concatenate([normals for _, normals, _ in placed]),
         "displacement": np.concatenate([frame.displacement for frame in frames]),
@@ -188,7 +200,7 @@ def trajectory_arrays(surface: Surface, matrix: np.ndarray) -> dict[str, np.ndar
     }
 
 
-def _times(surface: Surface) -> np.ndarray:
+def model_times(surface: Surface) -> np.ndarray:
     """Model time of every frame that was asked for."""
     last = float(surface.summary.get("last_time", 1.0))
     return np.linspace(-1.0, last, max(surface.planned, len(surface.frames), 2))

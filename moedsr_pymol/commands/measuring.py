@@ -14,7 +14,7 @@ from ..measure.profile import MEASURES, residue_profile
 from ..measure.shape import shape_over_time
 from ..steps import Report, Steps
 from ..workspace import Workspace
-from .common import one_sentence
+from .common import do_long, one_sentence
 
 _SHOWN = 5
 """Residues that a profile names."""
@@ -187,22 +187,13 @@ def moedsr_pocket(surface, selection, radius=6.0, file="", quiet=1, *, _self=cmd
             if target is not None:
                 yield from write_measurement(pocket, target, report)
 
-        return _do("moedsr_pocket", found, work(), report, _self)
+        return do_long("moedsr_pocket", found, work(), report, _self)
 
 
 def _extremes(values) -> str:
     if len(values) < 2 or not np.ptp(values):
         return ""
     return f"; smallest in state {values.argmin() + 1}, largest in state {values.argmax() + 1}"
-
-
-def _do(command, surface, work, report, _self):
-    """Do long work; its result, if it is there when the command returns."""
-    workspace = Workspace.of(_self)
-    before = workspace.measured.get((command, surface.name))
-    workspace.do(command, Steps(work, report), _self)
-    after = workspace.measured.get((command, surface.name))
-    return after if after is not before else None
 
 
 def _write(measured, target, command, surface, quiet, _self) -> None:
