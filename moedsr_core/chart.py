@@ -48,6 +48,7 @@ def _panel(axes: Any, chart: dict[str, Any]) -> None:
         color = series["color"] or COLORS[k % len(COLORS)]
         if chart["kind"] == "bar":
             axes.bar(x, y, color=color, label=series["label"])
+            axes.set_xlim(*_around(chart))
         else:
             marker = "o" if len(x) < 2 else None
             axes.plot(x, y, color=color, label=series["label"], marker=marker, linewidth=1.5)
@@ -58,11 +59,16 @@ def _panel(axes: Any, chart: dict[str, Any]) -> None:
     if names:
         shown = slice(None, None, -(-len(names) // MOST_LABELS))
         axes.set_xticks(chart["series"][0]["x"][shown], names[shown], rotation=90, fontsize=7)
-        axes.margins(x=0.01)
     elif chart["kind"] == "bar":
         axes.set_xticks([])
     if any(series["label"] for series in chart["series"]):
         axes.legend(frameon=False, fontsize=8)
+
+
+def _around(chart: dict[str, Any]) -> tuple[float, float]:
+    """Ends of an axis that all bars stand on, those without a value too."""
+    at = [x for series in chart["series"] for x in series["x"]]
+    return min(at) - 0.6, max(at) + 0.6
 
 
 def _work(folder: Path, request: dict[str, Any], tell: Tell) -> None:

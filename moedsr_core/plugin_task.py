@@ -1,6 +1,6 @@
 """A piece of work that the PyMOL plugin starts as a process of its own, and may end at any time.
 
-The work finds its input in a folder, ``request.json`` and ``arrays.npz``, and writes there. It
+The work finds its input in a folder, ``request.json`` and npz files, and writes there. It
 says how far it is in JSON lines, ``{"stage", "done", "total", "seconds_left"}``, or
 ``{"error": sentence}``, and ends when its standard input closes.
 """
@@ -65,9 +65,9 @@ def run(work: Callable[[Path, dict[str, Any], Tell], None]) -> int:
     return 0
 
 
-def read_arrays(folder: Path) -> dict[str, np.ndarray]:
-    """The arrays that came with a request."""
-    with np.load(folder / "arrays.npz", allow_pickle=False) as archive:
+def read_arrays(folder: Path, name: str) -> dict[str, np.ndarray]:
+    """Arrays that came with a request, as ``NAME.npz``."""
+    with np.load(folder / f"{name}.npz", allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
 
 

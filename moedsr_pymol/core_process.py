@@ -1,7 +1,7 @@
 """One piece of work of the core as a child process, and a task that waits for it.
 
-The child is given a private folder with ``request.json`` and ``arrays.npz``. It writes what it
-makes there, and says how far it is in JSON lines on its standard output. It ends when its standard
+The child is given a private folder with ``request.json`` and npz files. It writes what it makes
+there, and says how far it is in JSON lines on its standard output. It ends when its standard
 input closes, which happens however PyMOL ends.
 """
 
@@ -42,7 +42,7 @@ class CoreProcess:
     Args:
         module: Which module of the core.
         request: What is wanted, for JSON.
-        arrays: Larger input by name.
+        arrays: Larger input, by the name of its npz file.
         collect: Takes what the child has made out of its folder, once it has ended well; runs in
             the thread.
     """
@@ -51,7 +51,7 @@ class CoreProcess:
         self,
         module: str,
         request: dict[str, Any],
-        arrays: dict[str, np.ndarray] | None = None,
+        arrays: dict[str, dict[str, np.ndarray]] | None = None,
         collect: Callable[[Path], Any] = lambda folder: None,
     ) -> None:
         self.over, self.result = False, None
@@ -125,7 +125,8 @@ class CoreProcess:
     def _run(self) -> None:
         try:
             with tempfile.TemporaryDirectory(prefix="moedsr-") as name:
-                self._events.put(("done", self._work(Path(name))))
+                result = self._work(Path(name))
+            self._events.put(("done", result))
         except UserError as error:
             self._events.put(("failed", error))
         except OSError as error:
@@ -138,8 +139,8 @@ class CoreProcess:
     def _work(self, folder: Path) -> Any:
         python = find_python()
         (folder / "request.json").write_text(json.dumps(self._request), encoding="utf-8")
-        if self._arrays:
-            np.savez(folder / "arrays.npz", **self._arrays)  # type: ignore[arg-type]
+        for name, arrays in self._arrays.items():
+            np.savez(folder / f"{name}.npz", **arrays)  # type: ignore[arg-type]
         if self._stop.is_set():
             raise StoppedError("the work was cancelled")
         command = [python, "-m", f"{_PACKAGE}.{self._module}", str(folder)]

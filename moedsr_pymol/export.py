@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from .atoms import object_matrix
+from .atoms import moved, object_matrix
 from .errors import UserError
 from .surface import Frame, Surface
 
@@ -63,6 +63,18 @@ def write_whole(target: Path, content: bytes | Callable[[IO[bytes]], Any]) -> No
     with writing(target):
         write = content if callable(content) else lambda file: file.write(content)
         _write_all([(target, write)])
+
+
+def write_together(contents: dict[Path, bytes]) -> None:
+    """Write several files, all of them or none.
+
+    Raises:
+        UserError: If one cannot be written.
+    """
+    with writing(next(iter(contents))):
+        _write_all([
+            (target, lambda file, data=data: file.write(data)) for target, data in contents.items()
+        ])  # fmt: skip
 
 
 @contextmanager
@@ -113,12 +125,12 @@ def _numbered(
 
 
 def _moved(frame: Frame, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, Frame]:
-    vertices = frame.vertices @ matrix[:3, :3].T + matrix[:3, 3]
+    vertices = moved(frame.vertices, matrix)
     return vertices.astype(np.float32), (frame.normals @ matrix[:3, :3].T).astype(np.float32), frame
 
 
-def _write_ply(file: IO[bytes], moved: tuple, colors: np.ndarray) -> None:
-    vertices, normals, frame = moved
+def _write_ply(file: IO[bytes], placed: tuple, colors: np.ndarray) -> None:
+    vertices, normals, frame = placed
     rows = np.empty(len(vertices), PLY_VERTEX)
     rows["x"], rows["y"], rows["z"] = vertices.T
     rows["nx"], rows["ny"], rows["nz"] = normals.T
@@ -137,8 +149,8 @@ def _write_ply(file: IO[bytes], moved: tuple, colors: np.ndarray) -> None:
     file.write("\n".join(header).encode() + rows.tobytes() + faces.tobytes())
 
 
-def _write_obj(file: IO[bytes], moved: tuple, colors: np.ndarray) -> None:
-    vertices, normals, frame = moved
+def _write_obj(file: IO[bytes], placed: tuple, colors: np.ndarray) -> None:
+    vertices, normals, frame = placed
     lines = ["# units: angstrom"]
     for (x, y, z), (r, g, b) in zip(vertices.tolist(), colors.tolist()):  # noqa: B905
         lines.append(f"v {x:.4f} {y:.4f} {z:.4f} {r:.3f} {g:.3f} {b:.3f}")
@@ -164,7 +176,7 @@ def trajectory_arrays(surface: Surface, matrix: np.ndarray) -> dict[str, np.ndar
     frames, count = surface.frames, len(surface.frames)
     topologies = {id(frame.faces): frame.faces for frame in frames}
     place = {key: k for k, key in enumerate(topologies)}
-    moved = [_moved(frame, matrix) for frame in frames]
+    placed = [_moved(frame, matrix) for frame in frames]
     first = len(frames[0].vertices)
     unknown = {
         "fluctuation": np.full(first, np.nan, np.float32),
@@ -175,9 +187,9 @@ def trajectory_arrays(surface: Surface, matrix: np.ndarray) -> dict[str, np.ndar
     return {
         **unknown,
         **surface.attributes,
-        "times": _times(surface)[:count],
-        "vertices": np.concatenate([vertices for vertices, _, _ in moved]),
-        "normals": np.concatenate([normals for _, normals, _ in moved]),
+        "times": model_times(surface)[:count],
+        "vertices": np.concatenate([vertices for vertices, _, _ in placed]),
+        "normals": np.concatenate([normals for _, normals, _ in placed]),
         "displacement": np.concatenate([frame.displacement for frame in frames]),
         "vertex_counts": np.array([len(frame.vertices) for frame in frames]),
         "faces": np.concatenate(list(topologies.values())),
@@ -188,7 +200,7 @@ def trajectory_arrays(surface: Surface, matrix: np.ndarray) -> dict[str, np.ndar
     }
 
 
-def _times(surface: Surface) -> np.ndarray:
+def model_times(surface: Surface) -> np.ndarray:
     """Model time of every frame that was asked for."""
     last = float(surface.summary.get("last_time", 1.0))
     return np.linspace(-1.0, last, max(surface.planned, len(surface.frames), 2))

@@ -11,19 +11,20 @@ from ..labels import load_labels
 from ..measure.profile import MEASURES
 from ..palettes import PALETTES
 from ..workspace import Workspace
+from .comparing import moedsr_compare
 from .computing import ACTIONS, moedsr_backend, moedsr_models
 from .display import moedsr_color, moedsr_save, moedsr_smooth
 from .installing import ACTIONS as INSTALL_ACTIONS
 from .installing import moedsr_install
 from .job_list import moedsr_cancel, moedsr_delete, moedsr_fetch, moedsr_jobs
-from .measuring import moedsr_profile, moedsr_shape
+from .measuring import moedsr_pocket, moedsr_profile, moedsr_shape
 from .prediction import moedsr_predict, moedsr_surface
 from .window import moedsr_panel
 
 COMMANDS = (
     moedsr_predict, moedsr_surface, moedsr_color, moedsr_smooth, moedsr_profile, moedsr_shape,
-    moedsr_save, moedsr_models, moedsr_backend, moedsr_jobs, moedsr_fetch, moedsr_cancel,
-    moedsr_delete, moedsr_install, moedsr_panel,
+    moedsr_pocket, moedsr_compare, moedsr_save, moedsr_models, moedsr_backend, moedsr_jobs,
+    moedsr_fetch, moedsr_cancel, moedsr_delete, moedsr_install, moedsr_panel,
 )  # fmt: skip
 for _command in COMMANDS:  # PyMOL prints help as it stands, headings at the margin
     _command.__doc__ = f"\n{inspect.cleandoc(_command.__doc__ or '')}\n"
@@ -46,10 +47,8 @@ def register(_self: Any) -> None:
     first, second, third = _self.auto_arg[:3]
     for name in ("moedsr_predict", "moedsr_surface"):
         first[name] = [_self.selection_sc, "selection", ", "]
-    for name in (
-        "moedsr_color", "moedsr_smooth", "moedsr_profile", "moedsr_shape", "moedsr_save",
-    ):  # fmt: skip
-        first[name] = surfaces
+    for name in ("color", "smooth", "profile", "shape", "pocket", "compare", "save"):
+        first[f"moedsr_{name}"] = surfaces
     first["moedsr_cancel"] = words(running, "prediction", "")
     first["moedsr_fetch"] = words(lambda: list(load_labels()), "job", "")
     first["moedsr_delete"] = words(lambda: [*load_labels(), "all"], "job", "")
@@ -57,6 +56,8 @@ def register(_self: Any) -> None:
     first["moedsr_install"] = words(lambda: list(INSTALL_ACTIONS), "action", ", ")
     first["moedsr_jobs"] = first["moedsr_models"] = words(backend_names, "backend", "")
     second["moedsr_color"] = words(lambda: [*MODES, *_color_names(_self)], "colour", ", ")
+    second["moedsr_compare"] = [_self.object_sc, "object", ", "]
+    second["moedsr_pocket"] = [_self.selection_sc, "selection", ", "]
     second["moedsr_profile"] = words(lambda: list(MEASURES), "measure", ", ")
     third["moedsr_color"] = words(lambda: list(PALETTES), "palette", ", ")
 

@@ -9,6 +9,8 @@ from pymol import CmdException
 
 from ..errors import UserError
 from ..failures import tell
+from ..steps import Steps
+from ..workspace import Workspace
 
 
 @contextmanager
@@ -24,3 +26,12 @@ def one_sentence() -> Iterator[None]:
     except Exception as error:
         tell(error)
         raise
+
+
+def do_long(command, surface, work, report, _self):
+    """Do long work; its result, if it is there when the command returns."""
+    workspace = Workspace.of(_self)
+    before = workspace.measured.get((command, surface.name))
+    workspace.do(command, Steps(work, report), _self)
+    after = workspace.measured.get((command, surface.name))
+    return after if after is not before else None

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 from pymol import cmd
 
-from ..arguments import choice, counted, given, is_quiet, whole_number
-from ..atoms import object_state
+from ..arguments import choice, counted, given, is_quiet, real_number, whole_number
+from ..atoms import drawn_positions, moved, object_matrix, object_state
 from ..measure.bfactors import restore_bfactors, write_bfactors
 from ..measure.files import check_file, write_measurement
+from ..measure.pocket import pocket_steps
 from ..measure.profile import MEASURES, residue_profile
 from ..measure.shape import shape_over_time
 from ..steps import Report, Steps
 from ..workspace import Workspace
-from .common import one_sentence
+from .common import do_long, one_sentence
 
 _SHOWN = 5
 """Residues that a profile names."""
@@ -124,12 +126,74 @@ def moedsr_shape(surface, file="", quiet=1, *, _self=cmd):
         target = check_file(str(file).strip()) if given(file) else None
         shape = shape_over_time(found)
         workspace.keep_measurement("moedsr_shape", found.name, shape)
-        _say(quiet, f"{found.name}: {so_far(found)}")
+        _say(quiet, f"{found.name}: {_so_far(len(shape.area), found)}")
         _say(quiet, f"area {_range(shape.area, 'Å²')}")
         _say(quiet, f"volume {_range(shape.volume, 'Å³')}")
         if target is not None:
             _write(shape, target, "moedsr_shape", found, quiet, _self)
         return shape
+
+
+def moedsr_pocket(surface, selection, radius=6.0, file="", quiet=1, *, _self=cmd):
+    """
+    DESCRIPTION
+
+        "moedsr_pocket" measures how a pocket opens and closes: in every state
+        of a surface, the open space near a selection and the area of the
+        surface there. Open space lies outside the surface and is enclosed by
+        it: of seven lines, along the axes and the diagonals of a cube, at least
+        four run into the surface on both sides.
+
+    USAGE
+
+        moedsr_pocket surface, selection [, radius [, file ]]
+
+    ARGUMENTS
+
+        surface = string: a surface of moedsr_predict
+
+        selection = string: atoms in or around the pocket: a ligand, or the
+            residues that line it. They are taken where they are drawn now
+
+        radius = float: how near to them is near, in Angstrom {default: 6.0}
+
+        file = string: where to write it: .csv a table; .png, .svg or .pdf
+            diagrams
+
+    EXAMPLE
+
+        moedsr_pocket 1ubq_surf, resi 45+48+59, 6, ~/pocket.csv
+
+    SEE ALSO
+
+        moedsr_shape, moedsr_profile, moedsr_cancel
+    """
+    with one_sentence():
+        workspace = Workspace.of(_self)
+        found = workspace.surface(str(surface).strip())
+        radius = real_number("radius", radius, 1.0, 30.0)
+        target = check_file(str(file).strip()) if given(file) else None
+        name = str(selection).strip()
+        drawn_to_stored = np.linalg.inv(object_matrix(found.name, _self))
+        coords = moved(drawn_positions(name, _self), drawn_to_stored)
+        report = Report(found.name, is_quiet(quiet))
+
+        def work():
+            pocket = yield from pocket_steps(found, coords, radius, name, report)
+            workspace.keep_measurement("moedsr_pocket", found.name, pocket)
+            report.say(_so_far(len(pocket.area), found))
+            report.say(f"open volume {_range(pocket.volume, 'Å³')}{_extremes(pocket.volume)}")
+            report.say(f"area near it {_range(pocket.area, 'Å²')}")
+            if target is not None:
+                yield from write_measurement(pocket, target, report)
+
+        return do_long("moedsr_pocket", found, work(), report, _self)
+
+
+def _extremes(values) -> str:
+    if len(values) < 2 or not np.ptp(values):
+        return ""
+    return f"; smallest in state {values.argmin() + 1}, largest in state {values.argmax() + 1}"
 
 
 def _write(measured, target, command, surface, quiet, _self) -> None:
@@ -138,12 +202,10 @@ def _write(measured, target, command, surface, quiet, _self) -> None:
     Workspace.of(_self).do(command, Steps(work, report), _self)
 
 
-def so_far(surface) -> str:
-    """How many frames were measured, and of how many."""
-    there = len(surface.frames)
-    if there < surface.planned:
-        return f"{there} of {surface.planned} frames so far"
-    return counted(there, "frame")
+def _so_far(measured, surface) -> str:
+    if measured < surface.planned:
+        return f"{measured} of {surface.planned} frames so far"
+    return counted(measured, "frame")
 
 
 def _range(values, unit) -> str:

@@ -78,6 +78,10 @@ class Measurement:
         """Its numbers."""
         raise NotImplementedError
 
+    def tables(self) -> dict[str, Table]:
+        """Its tables, by what is added to the name of the first one's file."""
+        return {"": self.table()}
+
     def chart(self) -> Chart:
         """Its most telling diagram."""
         return self.charts()[0]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..core_process import CoreProcess
 from ..errors import UserError
-from ..export import write_whole
+from ..export import write_together, write_whole
 from ..steps import Report, Work
 from .chart import Measurement, csv_text
 
@@ -40,7 +40,11 @@ def write_measurement(found: Measurement, target: Path, report: Report) -> Work:
     """
     ending = target.suffix.lower()
     if ending == ".csv":
-        write_whole(target, csv_text(found.table()).encode("utf-8"))
+        texts = {
+            target.with_name(f"{target.stem}{more}{target.suffix}"): csv_text(table).encode("utf-8")
+            for more, table in found.tables().items()
+        }
+        write_together(texts)
     else:
         charts = [chart.to_dict() for chart in found.charts()]
         request = {"charts": charts, "ending": ending}
