@@ -30,17 +30,21 @@ def config_dir() -> Path:
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "moedsr"
 
 
+def data_dir() -> Path:
+    """Folder for what is large, the one that the core finds too."""
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return base / "moedsr"
+
+
 def jobs_dir() -> Path:
     """Folder in which the process on this computer keeps its jobs, as the core finds it."""
-    if os.environ.get("MOEDSR_JOBS_DIR"):
-        return Path(os.environ["MOEDSR_JOBS_DIR"])
-    if sys.platform == "win32":
-        local = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-        return Path(local) / "moedsr" / "jobs"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "moedsr" / "jobs"
-    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(data) / "moedsr" / "jobs"
+    named = os.environ.get("MOEDSR_JOBS_DIR")
+    return Path(named) if named else data_dir() / "jobs"
 
 
 def load_settings() -> dict[str, Any]:

@@ -29,9 +29,9 @@ _KNOWN: tuple[tuple[str, str, str, str], ...] = (
     (
         r"no Python that holds moedsr|does not hold .*(moedsr_core|fastapi|uvicorn)|no core",
         "The part that computes is not installed",
-        "Install it under Settings, or name the Python that holds it there. The panel and the "
-        "plugin compute nothing themselves.",
-        "settings",
+        "Predictions are made by moedsr's core, which is installed by a click, or by a server, "
+        "which is named under Settings. The plugin itself computes nothing.",
+        "install",
     ),
     (
         r"there is no Python at",

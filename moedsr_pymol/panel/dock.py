@@ -88,7 +88,10 @@ class Panel(QtWidgets.QDockWidget):
         self.raise_()
 
     def open_tab(self, name: str) -> None:
-        """Show a tab, by its name."""
+        """Show a tab, by its name; ``install`` is the window for that."""
+        if name == "install":
+            self.open_tab("settings")
+            self.settings.open_install()
         for k in range(self.tabs.count()):
             if self.tabs.tabText(k).lower() == name.lower():
                 self.tabs.setCurrentIndex(k)

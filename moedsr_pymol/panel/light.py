@@ -9,6 +9,7 @@ from pymol.Qt import QtCore, QtGui, QtWidgets
 
 from ..backends import backend_named
 from ..errors import RefusedError, UnreachableError
+from ..local_backend import LocalBackend
 from ..servers import ASKING
 
 UNKNOWN, GOOD, BAD = "unknown", "good", "bad"
@@ -44,6 +45,8 @@ def ask(name: str) -> Answer:
     try:
         backend = backend_named(name)
         if not backend.running:
+            if isinstance(backend, LocalBackend):
+                backend.python()
             reason = "It starts with the first prediction, which takes some seconds."
             return Answer(UNKNOWN, "not started yet", reason)
         client = backend.client(ASKING)
@@ -53,6 +56,8 @@ def ask(name: str) -> Answer:
         finally:
             client.close()
     except Exception as error:
+        if "moedsr_install" in str(error):
+            return Answer(BAD, "not installed", str(error))
         return Answer(BAD, "no answer", str(error))
     return Answer(GOOD, _words(health), _sentence(health, backend.name), models)
 

@@ -11,6 +11,7 @@ from pymol.Qt import QtCore, QtWidgets
 from ..errors import UserError
 from ..measure.gate import gate_weights
 from ..measure.profile import MEASURES, Profile
+from .advice import sentence
 from .chart_view import ChartView
 from .desk import Desk
 from .emit import command, number_text, path_text, selection_text
@@ -53,7 +54,7 @@ KINDS = (
         "Area and volume near a selection, such as a ligand or the residues of a pocket.",
     ),
     Kind(
-        "Agreement with a trajectory", "moedsr_compare", ("trajectory",),
+        "Agreement with a trajectory", "moedsr_compare", ("trajectory", "interval"),
         "Scores against an object with several states, beside a surface that stays still and the "
         "mean shape.",
     ),
@@ -103,6 +104,8 @@ class MeasureTab(QtWidgets.QWidget):
         expanding(self.pocket)
         self.radius = real(1.0, 30.0, 6.0, 0.5, " Å")
         self.trajectory = choice()
+        self.interval = QtWidgets.QLineEdit()
+        self.interval.setPlaceholderText("frames spread evenly; or a time, as 100 ps")
         self.about, self.said = hint(), hint()
         self.measure = button("Measure", self.run)
         self.save = button("Save…", self._save, "Write it as a table or a picture")
@@ -128,6 +131,10 @@ class MeasureTab(QtWidgets.QWidget):
                 form.add("Trajectory", self.trajectory, "Object with several states: the truth."),
                 self.trajectory,
             ),
+            "interval": (
+                form.add("Interval", self.interval, "Time between the trajectory's states."),
+                self.interval,
+            ),
         }
         return form
 
@@ -146,7 +153,10 @@ class MeasureTab(QtWidgets.QWidget):
         return kind
 
     def run(self) -> None:
-        """Measure it."""
+        """Measure it, or stop what measures."""
+        if self.chosen.command in self._desk.workspace.working():
+            self._desk.do(f"moedsr_cancel {self.chosen.command}")
+            return
         surface = self.surface.currentData()
         if not surface:
             self._desk.failed.emit(UserError("no surface was made yet; predict one first"))
@@ -175,7 +185,7 @@ class MeasureTab(QtWidgets.QWidget):
             ),
             "moedsr_compare": lambda: command(
                 kind.command, surface, selection_text(self.trajectory.currentData() or ""),
-                file=path_text(file),
+                interval=self.interval.text().strip(), file=path_text(file),
             ),
         }  # fmt: skip
         plain = lambda: command(kind.command, surface, file=path_text(file))  # noqa: E731
@@ -208,8 +218,8 @@ class MeasureTab(QtWidgets.QWidget):
             self._seen = workspace.measurements
             self._show_kept()
         task = workspace.working().get(self.chosen.command)
-        line = getattr(getattr(task, "report", None), "line", None)
-        self.said.setText(line() if line else "")
+        self.measure.setText("Cancel" if task is not None else "Measure")
+        self.said.setText(sentence(task.report.line()) if task is not None else "")
         self.said.setVisible(bool(self.said.text()))
 
     def _show_kept(self) -> None:

@@ -65,7 +65,7 @@ class Notice(QtWidgets.QFrame):
         self.title.setText(advice.title)
         self.text.setText(advice.text)
         self.details.setPlainText(self._details)
-        self.go.setText(f"Open {advice.tab.capitalize()}")
+        self.go.setText("Install…" if advice.tab == "install" else f"Open {advice.tab.title()}")
         self.go.setVisible(advice.tab not in ("", tab))
         self.more.setVisible(advice.known)
         self._show_details(not advice.known)

@@ -10,11 +10,13 @@ from pymol.Qt import QtWidgets
 
 from ..arguments import counted
 from ..backends import BACKENDS
+from ..install import installed
 from ..servers import known_servers
 from ..settings import jobs_dir, load_settings
 from ..wording import size
 from .desk import Desk
 from .emit import command, path_text
+from .install_dialog import InstallDialog
 from .parts import Form, button, choice, choose, column, heading, hint, line, refill, row, sure
 
 
@@ -74,12 +76,20 @@ class SettingsTab(QtWidgets.QWidget):
         self.python = QtWidgets.QLineEdit()
         self.python.setPlaceholderText("found automatically")
         self.python.editingFinished.connect(self._use_python)
-        self.running = QtWidgets.QLabel()
+        self.running, self.installed = QtWidgets.QLabel(), QtWidgets.QLabel()
         self.stop = button("Stop", self._stop, "End the process; the next prediction starts it")
         form = Form()
         form.add(
             "Python", self._with_browse(self.python, self._use_python),
             "The program of the Python that moedsr is installed in.",
+        )  # fmt: skip
+        self.install = button(
+            "Install…", self.open_install, "What predictions are computed with, in its own Python"
+        )
+        self.remove = button("Remove…", self._remove, "Remove what was installed by this button")
+        form.add(
+            "Core", row(self.installed, None, self.install, self.remove),
+            "The part that computes, in a Python environment of its own.",
         )  # fmt: skip
         form.add("Process", row(self.running, None, self.stop), "It computes, and ends with PyMOL.")
         self.here = form
@@ -122,6 +132,9 @@ class SettingsTab(QtWidgets.QWidget):
         local = BACKENDS["local"]
         self.running.setText("runs" if local.running else "not started yet")
         self.stop.setEnabled(local.running)
+        ours = installed()
+        self.installed.setText("installed here" if ours else "not installed by this button")
+        self.remove.setVisible(ours is not None)
         self._measure()
 
     def _measure(self) -> None:
@@ -173,6 +186,20 @@ class SettingsTab(QtWidgets.QWidget):
         if path != load_settings()["python"]:
             self._desk.attempt(lambda: f"moedsr_backend python={path_text(path) or 'auto'}")
             self._desk.backend_changed.emit()
+
+    def open_install(self) -> None:
+        """Open the window that installs the core."""
+        if self.install_dialog is None:
+            self.install_dialog = InstallDialog(self._desk, self)
+        self.install_dialog.show()
+        self.install_dialog.raise_()
+
+    install_dialog: Any = None
+
+    def _remove(self) -> None:
+        more = "Predictions on this computer then need it installed again."
+        if sure(self, "Remove the installed core?", more, "Remove"):
+            self._do("moedsr_install remove")
 
     def _stop(self) -> None:
         self._do("moedsr_backend stop")
