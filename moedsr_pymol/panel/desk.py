@@ -42,7 +42,13 @@ class Desk(QtCore.QObject):
         self.watch = Watch(_self, self)
         self.choices = Choices()
         self._emitter = Emitter(_self)
-        failures.listen(self.failed.emit)
+        failures.listen(self._hear)
+
+    def _hear(self, error: BaseException) -> None:
+        try:
+            self.failed.emit(error)
+        except RuntimeError:  # Qt has taken the window away
+            failures.stop_listening(self._hear)
 
     def do(self, *lines: str) -> None:
         """Carry out commands as if they had been typed."""
