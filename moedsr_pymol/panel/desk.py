@@ -32,6 +32,8 @@ class Desk(QtCore.QObject):
     """A command, or a job, has failed: the exception."""
     backend_changed = QtCore.Signal()
     """Another backend may be used now, or be known."""
+    begun = QtCore.Signal()
+    """Something new is tried, so that what went wrong before is past."""
     wanted = QtCore.Signal(str)
     """A tab is asked for, by its name."""
 
@@ -61,6 +63,7 @@ class Desk(QtCore.QObject):
 
     def attempt(self, make: Any) -> None:
         """Carry out the command that a function makes; say what is wrong with its arguments."""
+        self.begun.emit()
         try:
             self.do(make())
         except UserError as error:

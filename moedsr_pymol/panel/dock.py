@@ -45,6 +45,7 @@ class Panel(QtWidgets.QDockWidget):
             self.tabs.addTab(scrolled(tab), name)
         self.notice = Notice(self.open_tab)
         self.desk.failed.connect(self._on_failure)
+        self.desk.begun.connect(self.notice.hide)
         self.desk.wanted.connect(self.open_tab)
         self.predict.jobs.ended.connect(lambda _: self.desk.watch.look())
         self.predict.jobs.ended.connect(lambda _: self.predict.light.look())
