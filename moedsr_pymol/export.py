@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from .arguments import unquoted
 from .atoms import moved, object_matrix
 from .errors import UserError
 from .surface import Frame, Surface
