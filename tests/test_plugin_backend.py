@@ -142,7 +142,7 @@ def test_a_launcher_is_not_taken_for_python(monkeypatch, tmp_path):
 def test_a_python_without_the_core_or_its_server_is_refused_by_name(monkeypatch, lacking):
     modules = {**dict.fromkeys(backend_module.NEEDED, "json"), lacking: "no_such_module"}
     monkeypatch.setattr(backend_module, "NEEDED", tuple(modules.values()))
-    with pytest.raises(BackendError, match="does not hold no_such_module; type .moedsr_install"):
+    with pytest.raises(BackendError, match=r"does not hold no_such_module; type .moedsr_install"):
         backend_module.check_python(sys.executable)
 
 
