@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import shlex
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -154,6 +155,14 @@ def test_trials_may_differ_in_their_seed_and_not_in_their_length(tmp_path):
     longer = saved(tmp_path / "longer", steps=10, seed=2)
     with pytest.raises(InputError, match=r"has run\.steps 9 and .* has 10"):
         check_variants(sweep_study([2]), {"2": [*group, longer]})
+
+
+def test_a_training_that_was_stopped_does_not_stand_beside_one_that_ended(tmp_path):
+    ended, other = (saved(tmp_path / str(seed), steps=9, seed=seed) for seed in range(2))
+    stopped = other.folder.parent / "best" / "weights"
+    shutil.copytree(other.folder, stopped)
+    with pytest.raises(InputError, match="trained to its end"):
+        check_variants(sweep_study([2]), {"2": [ended, describe(load_model(stopped))]})
 
 
 def test_variants_trained_on_other_proteins_are_refused(tmp_path):

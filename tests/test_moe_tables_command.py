@@ -162,13 +162,15 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_model_is_not_measured_on_what_it_was_trained_on(script, world, tmp_path, capsys):
-    run = tmp_path / "run"
-    shutil.copytree(world / "runs" / "moedsr-anchored", run)
+@pytest.mark.parametrize("ended", [True, False], ids=["ended", "stopped"])
+def test_a_model_is_not_measured_on_what_it_was_trained_on(script, world, tmp_path, capsys, ended):
+    run, weights = tmp_path / "run", tmp_path / "run" / "best" / "weights"
+    shutil.copytree(world / "runs/moedsr-anchored/weights", run / "weights" if ended else weights)
+    (run / "config.json").write_text("{}", encoding="utf-8")
     (run / "split.json").write_text('{"train": [{"name": "short"}]}', encoding="utf-8")
-    arguments = ["table1", *source(world), *QUICK, "--models", f"a={run}", "--out"]
-    assert script.main([*arguments, str(tmp_path / "t")]) == 2
-    assert "was trained on short" in " ".join(capsys.readouterr().err.split())
+    arguments = ["table1", *source(world), *QUICK, "--models", f"a={run if ended else weights}"]
+    assert script.main([*arguments, "--out", str(tmp_path / "t")]) == 2
+    assert f"{run} was trained on short" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "t").exists()
 
 
@@ -177,7 +179,8 @@ def test_a_training_that_has_not_ended_is_refused(script, world, tmp_path, capsy
     run.mkdir()
     (run / "config.json").write_text("{}", encoding="utf-8")
     assert script.main(["table1", *source(world), "--models", f"a={run}"]) == 2
-    assert "has not ended" in " ".join(capsys.readouterr().err.split())
+    said = " ".join(capsys.readouterr().err.split())
+    assert "has not ended" in said and f"give {run / 'best' / 'weights'} for" in said
 
 
 def test_experts_of_a_model_without_any_are_refused(script, world, tmp_path, capsys, monkeypatch):

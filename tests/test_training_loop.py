@@ -84,14 +84,18 @@ def test_the_average_of_the_weights_is_not_the_weights_where_asked_for(finished)
     assert same == (SMALL[preset].optimizer.average == 0)
 
 
-def test_trained_weights_load_and_predict_what_the_task_does(finished, tmp_path):
-    preset, task, _, _ = finished
-    task.export(tmp_path / "weights")
-    loaded = load_model(tmp_path / "weights")
+@pytest.mark.parametrize("where", ["trained", "best so far"])
+def test_weights_load_and_predict_what_the_task_does(finished, tmp_path, where):
+    preset, task, out, _ = finished
+    weights = out / "best" / "weights"
+    if where == "trained":
+        weights = tmp_path / "weights"
+        task.export(weights)
+    loaded = load_model(weights)
     assert loaded.info.architecture == preset
     for name, value in task.model.state_dict().items():
         assert torch.equal(value, loaded.model.state_dict()[name])
-    codes = read_codes(tmp_path / "weights")
+    codes = read_codes(weights)
     assert sorted(codes) == ([] if preset == "moedsr-anchored" else ["bending", "swelling"])
     if codes:
         mean = task.codes.codes.weight.detach().mean(dim=0)

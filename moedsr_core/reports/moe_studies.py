@@ -23,6 +23,7 @@ from moedsr_core.models.router.backbones.choice import BACKBONES
 from moedsr_core.models.router.router import QMPNN_NAME
 from moedsr_core.reports.moe_tables import Heading
 from moedsr_core.training.presets import PRESETS, preset_from_json
+from moedsr_core.training.run_folder import run_of
 
 Settings = Mapping[str, Any]
 """Values by dotted path in a model's configuration."""
@@ -223,13 +224,14 @@ def describe(loaded: LoadedModel) -> Description:
     """Description of a model."""
     folder = loaded.info.folder
     settings = {**_flat(config_to_dict(loaded.model.config)), "preset": loaded.info.architecture}
-    run = folder.parent
-    if folder.name == "weights" and (run / "config.json").is_file():
+    run = run_of(folder)
+    if run is not None:
         training = _flat(json.loads((run / "config.json").read_text(encoding="utf-8")))
         settings |= {key: v for key, v in training.items() if not key.startswith("model.")}
         if (run / "split.json").is_file():
             split = hashlib.sha256((run / "split.json").read_bytes()).hexdigest()
             settings["hash of split.json"] = split[:12]
+        settings["trained to its end"] = folder == run / "weights"
     settings.pop("run.seed", None)
     return Description(folder, settings)
 
