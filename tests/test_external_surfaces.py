@@ -73,10 +73,9 @@ def small_protein(data_dir: Path) -> Structure:
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("seed", [0, 1])
-def test_pymols_surface_turns_with_the_molecule(pymol, data_dir, seed):
+def test_pymols_surface_turns_with_the_molecule(pymol, data_dir):
     s = small_protein(data_dir)
-    turn = Rotation.random(random_state=seed).as_matrix()
+    turn = Rotation.random(random_state=0).as_matrix()
     moved = s.with_coords(s.coords @ turn.T + [100.0, -200.0, 300.0])
     for molecule in (s, moved):
         mesh = pymol_surface(molecule)
