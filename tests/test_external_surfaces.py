@@ -6,7 +6,6 @@ import builtins
 import json
 import os
 import stat
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -132,11 +131,6 @@ def test_without_pymol_the_error_names_it(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(MoedsrError, match=r"needs PyMOL.*surface=ses"):
         pymol_surface(one_atom(ODD))
-
-
-def test_importing_the_module_does_not_import_pymol():
-    code = "import sys, moedsr_core.surface.external; sys.exit('pymol' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 # ---- MSMS ---------------------------------------------------------------------------------

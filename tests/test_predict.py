@@ -398,6 +398,13 @@ def test_the_names_that_options_know_are_those_that_are_made():
     assert sorted(predict_options.SURFACES) == sorted(SURFACES)
 
 
-def test_options_are_read_without_torch():
-    code = "import sys, moedsr_core.predict_options; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+def test_nothing_is_imported_that_is_not_needed():
+    """Options need no torch, prediction no PyMOL, which is slow, nor torch's compiler, likewise."""
+    code = (
+        "import sys, moedsr_core.predict_options\n"
+        "print({'torch'} & sys.modules.keys())\n"
+        "import moedsr_core.predict, moedsr_core.surface.external\n"
+        "print({'torch._dynamo', 'pymol'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n") == ["set()", "set()", ""]
