@@ -31,7 +31,7 @@ from moedsr_core.reports.moe_studies import (
 from moedsr_core.training.presets import MoEDSRTraining
 
 SMALL = MODELS["moedsr"]().config
-SOURCE = ["--data", "DATA"]
+SOURCE = "DATA"
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_a_shared_configuration_file_decides_what_is_unchanged(tmp_path, parse):
     path.write_text(json.dumps({"model": {"n_experts": 4}}), encoding="utf-8")
     plan = TrainingPlan(config=path, trials=1)
     assert plan.run(sweep_study([4]), "4", 0).name == "moedsr-0"
-    *lines, _ = commands(BACKBONE_STUDY, plan, SOURCE, ["dmasif"])
+    *lines, _ = commands(BACKBONE_STUDY, plan, SOURCE, labels=["dmasif"])
     _, arguments = parse(shlex.split(lines[0])[2:])
     assert arguments.train.model.n_experts == 4
     assert arguments.train.model.router.backbone == "dmasif"
@@ -107,7 +107,7 @@ def test_a_shared_configuration_file_decides_what_is_unchanged(tmp_path, parse):
 
 def test_the_anchored_model_has_backbones_but_no_plain_coordinates(parse):
     plan = TrainingPlan(preset="moedsr-anchored", trials=1)
-    *lines, _ = commands(BACKBONE_STUDY, plan, SOURCE, ["pointmlp"])
+    *lines, _ = commands(BACKBONE_STUDY, plan, SOURCE, labels=["pointmlp"])
     preset, arguments = parse(shlex.split(lines[0])[2:])
     assert (preset, arguments.train.model.router.backbone) == ("moedsr-anchored", "pointmlp")
     with pytest.raises(InputError, match=r"moedsr-anchored has no expert\.encoding"):

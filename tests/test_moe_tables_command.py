@@ -134,6 +134,10 @@ def test_commands_are_printed_without_any_model_or_data(script, tmp_path, capsys
         lines = capsys.readouterr().out.splitlines()
         assert len(lines) == 3 * count + 1
         assert lines[-1].startswith(f"python scripts/moe_tables.py {command} --data DATA")
+    assert script.main(["encoding", "--commands", "--data", "ATLAS", "--stores", "surfaces"]) == 0
+    *trainings, table = capsys.readouterr().out.splitlines()
+    assert all(" --data surfaces " in line and "ATLAS" not in line for line in trainings)
+    assert " --data ATLAS " in table and "surfaces" not in table
     assert list(tmp_path.iterdir()) == []
 
 
