@@ -127,7 +127,7 @@ class JobService(JobTable):
         """
         with self._changed:
             live = self._find(owner, job_id)
-            self._end(live, "cancelled")
+            self._end(live, "cancelled", "somebody deleted it")
             live.job.owner, live.job.idempotency = "", None
             if self._is_needed(job_id):
                 self._save_later(live)
@@ -173,6 +173,11 @@ class JobService(JobTable):
         if card is None:
             raise NotFoundError(f"there is no card of a model {model[:40]!r}; see /v1/models")
         return card
+
+    def place(self, job_id: str) -> int | None:
+        """How many jobs are before one in the queue; None where it does not wait."""
+        with self._changed:
+            return self._queue.places().get(job_id)
 
     def waiting(self, owner: str | None = None) -> int:
         """Number of jobs that wait, of one owner or of all."""
