@@ -118,6 +118,12 @@ def test_coordinates_that_are_no_numbers_are_refused(cmd, monkeypatch):
     assert "coordinates that are no numbers" in one_sentence(error)
 
 
+_DELETED = (
+    '{"type": "end", "state": "cancelled", "error": "somebody deleted it", "summary": {}, '
+    '"bytes": 0}\n'
+)
+
+
 @pytest.mark.parametrize(
     ("behaviour", "sentence", "kept"),
     [
@@ -127,6 +133,7 @@ def test_coordinates_that_are_no_numbers_are_refused(cmd, monkeypatch):
         ({"say": '{"type": "frame", "index": 0, "bytes": 4}\nabcd'}, "cannot be read", 0),
         ({"say": '{"type": "frame", "index": 5, "bytes": 0}\n'}, "out of order", 0),
         ({"say": '{"type": "progress", "bytes": -1}\n'}, "impossible size", 0),
+        ({"say": _DELETED}, "the job was cancelled: somebody deleted it", 0),
         ({"bare_at": 2}, "no mesh", 2),
         ({"drop_after": -1}, "broke off", 0),
     ],
