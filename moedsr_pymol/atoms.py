@@ -194,11 +194,9 @@ def _conformer(site: list[tuple]) -> list[tuple]:
 
 
 def _as_in_the_file(rows: list[tuple]) -> list[tuple]:
-    """Rows in the order of the file, unless that parts residues, as it may in merged objects."""
-    ordered = sorted(rows, key=lambda row: row[_RANK])
-    residues = [row[_RESIDUE] for row in ordered]
-    runs = sum(k == 0 or residues[k] != residues[k - 1] for k in range(len(rows)))
-    return ordered if runs == len(set(residues)) else rows
+    """Rows in the order of the file; as they are where they are not all of one."""
+    ranks = {row[_RANK] for row in rows}
+    return sorted(rows, key=lambda row: row[_RANK]) if len(ranks) == len(rows) else rows
 
 
 def _atoms(rows: list[tuple], name: str, state: int, _self: Any) -> Atoms:

@@ -134,7 +134,6 @@ def test_an_object_of_two_files_keeps_its_residues_whole(cmd, tmp_path):
         cmd.load(str(tmp_path / "one.pdb"), name)
         cmd.alter(name, f"chain='{chain}'")
     cmd.create("both", "one or two")
-    cmd.alter("both", "rank = index % 7")  # as from several files
     atoms = polymer_atoms("both", 1, cmd)
     cmd.delete("one two both")
     assert atoms.residue_index.tolist() == [k for k in range(6) for _ in range(6)]

@@ -87,7 +87,7 @@ def test_an_object_that_pymol_renamed_is_refused_with_its_new_name(cmd, monkeypa
 def test_too_many_atoms_are_refused_before_anything_is_sent(cmd, monkeypatch):
     from moedsr_pymol import atoms
 
-    monkeypatch.setattr(atoms, "MAX_ATOMS", cmd.count_atoms("prot") - 1)
+    monkeypatch.setattr(atoms, "MAX_ATOMS", cmd.count_atoms("prot and not hydro") - 1)
     with backend_double(monkeypatch) as fake, pytest.raises(CmdException) as error:
         call(cmd, "moedsr_predict", "prot")
     assert "select fewer chains" in one_sentence(error)
