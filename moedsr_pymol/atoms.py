@@ -12,8 +12,9 @@ from .errors import UserError
 
 MAX_ATOMS = 50_000
 """Largest polymer that is sent; a surface of so many atoms is a million triangles."""
-_POLYMER = "(polymer or resn ACE+NME+NMA+NH2+FOR)"
-"""The core's polymer, to which the caps of chains belong."""
+_CAPS = "ACE+NME+NMA+NH2+FOR"
+_POLYMER = f"(polymer or resn {_CAPS} or (byres name N) and (byres name CA) and (byres name C))"
+"""The core's polymer: PyMOL's leaves out caps, and last residues whose oxygens it does not know."""
 _FIELDS = "(x, y, z, elem, name, resn, resi, chain, segi, alt, q, rank)"
 _ELEMENT, _NAME, _RESIDUE_NAME, _ALT, _OCCUPANCY, _RANK = 3, 4, 5, 9, 10, 11
 _RESIDUE = slice(6, 9)

@@ -13,7 +13,7 @@ from pymol_support import open_pymol
 from moedsr_core.chemistry import CAPS
 from moedsr_core.structure import Structure, polymer_heavy_atoms
 from moedsr_core.structure_io import read_structure
-from moedsr_pymol.atoms import _POLYMER, polymer_atoms
+from moedsr_pymol.atoms import _CAPS, polymer_atoms
 
 BACKBONE = [("N", "", 1.0), ("CA", "", 1.0), ("C", "", 1.0), ("O", "", 1.0)]
 SIDES = {
@@ -80,7 +80,7 @@ def same_atoms(cmd: Any, path: Path) -> Structure:
 CAPPED = [
     *[("B", residue, name) for residue in ("ACE 1", "SER 2", "NME 3")
       for name in (("CH3", "C", "O") if residue[0] == "A" else ("N", "CA", "HA"))],
-    *[("A", "SER 1", name) for name in ("N", "CA", "CB", "HB1", "C")],
+    *[("A", "HSE 1", name) for name in ("N", "CA", "CB", "HB1", "C", "OT1", "OT2")],
 ]  # fmt: skip
 """Chain, residue and name of atoms that PyMOL would sort."""
 
@@ -121,11 +121,11 @@ def test_hydrogens_caps_and_the_order_of_the_file_make_no_difference(cmd, tmp_pa
     path.write_text("".join(line(*atom) for atom in CAPPED))
     atoms = same_atoms(cmd, path)
     assert atoms.atom_names.tolist() == [name for _, _, name in CAPPED if name[0] != "H"]
-    assert atoms.residue_ids.tolist()[-4:] == ["1"] * 4  # chain B is first in the file
+    assert atoms.residue_ids.tolist()[-6:] == ["1"] * 6  # chain B is first in the file
 
 
 def test_every_cap_of_the_core_is_one_of_the_plugins():
-    assert set(_POLYMER.strip("()").split()[-1].split("+")) == CAPS
+    assert set(_CAPS.split("+")) == CAPS
 
 
 def test_an_object_of_two_files_keeps_its_residues_whole(cmd, tmp_path):
