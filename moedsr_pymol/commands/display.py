@@ -7,9 +7,10 @@ from pymol import cmd
 from ..arguments import counted, given, is_quiet, real_number, whole_number
 from ..coloring import Coloring
 from ..errors import UserError
-from ..export import save_surface
+from ..export import save_steps
 from ..repaint import Repaint
 from ..smoothing import Smoothing
+from ..steps import Report, Steps
 from ..window import run_task
 from ..workspace import Workspace
 from .common import one_sentence
@@ -119,7 +120,7 @@ def moedsr_smooth(object, window=5, passes=0, quiet=1, *, _self=cmd):
             print(f" moedsr: {surface.name}: smoothed over {counted(frames, 'frame')}")
 
 
-def moedsr_save(object, file, quiet=1, *, _self=cmd):
+def moedsr_save(object, file, sequence=0, quiet=1, *, _self=cmd):
     """
     DESCRIPTION
 
@@ -127,27 +128,42 @@ def moedsr_save(object, file, quiet=1, *, _self=cmd):
 
     USAGE
 
-        moedsr_save object, file
+        moedsr_save object, file [, sequence ]
 
     ARGUMENTS
 
         object = string: a surface
 
-        file = string: the ending chooses the format: .npz holds all frames and
-            all values; .ply and .obj hold one frame each, with its colours, and
-            are numbered: surf.ply becomes surf_0001.ply, surf_0002.ply ...
+        file = string: the ending chooses the format:
+            .npz: all frames and all values
+            .glb: all frames with their colours, as one animated scene for
+                Blender, web pages and slides; as fast as the movie_fps setting
+            .ply, .obj: one frame each, with its colours; they are numbered:
+                surf.ply becomes surf_0001.ply, surf_0002.ply ...
+            .csv: a table of the values at each point of the first frame
+
+        sequence = 0 or 1: 1 makes a .glb of each frame, numbered {default: 0}
 
     EXAMPLE
 
         moedsr_save 1ubq_surf, ~/1ubq.npz
+        moedsr_save 1ubq_surf, ~/1ubq.glb
 
     SEE ALSO
 
-        moedsr_predict, moedsr_surface
+        moedsr_movie, moedsr_predict, moedsr_surface
     """
     with one_sentence():
-        surface = Workspace.of(_self).surface(str(object).strip())
-        files = save_surface(surface, str(file).strip(), _self)
-        if not is_quiet(quiet):
+        workspace = Workspace.of(_self)
+        surface = workspace.surface(str(object).strip())
+        each = bool(whole_number("sequence", sequence, 0, 1))
+        report = Report(surface.name, is_quiet(quiet))
+
+        def work():
+            files = yield from save_steps(surface, str(file).strip(), each, report, _self)
             more = f" … {files[-1].name}" if len(files) > 1 else ""
-            print(f" moedsr: wrote {files[0]}{more}")
+            there, planned = len(surface.frames), surface.planned
+            part = f"; {there} of {planned} frames so far" if there < planned else ""
+            report.say(f"wrote {files[0]}{more}{part}")
+
+        workspace.do("moedsr_save", Steps(work(), report), _self)
