@@ -52,7 +52,7 @@ def save_steps(surface: Surface, path: str, sequence: bool, report: Report, _sel
     if not surface.frames:
         raise UserError(f"'{surface.name}' has no frame yet; wait for the first")
     frames, matrix = list(surface.frames), object_matrix(surface.name, _self)
-    order = Order(surface, frames, target, matrix, sequence, _frames_per_second(_self))
+    order = Order(surface, frames, target, matrix, sequence, frames_per_second(_self))
     if target.suffix.lower() in COLOURED:
         for k in range(len(frames)):
             report.update("colouring", k, len(frames))
@@ -87,7 +87,8 @@ class Order:
     colors: list[np.ndarray] = field(default_factory=list)
 
 
-def _frames_per_second(_self: Any) -> float:
+def frames_per_second(_self: Any) -> float:
+    """How fast PyMOL plays, as far as it is set."""
     rate = float(_self.get_setting_float("movie_fps"))
     return rate if rate > 0 else 30.0
 

@@ -13,15 +13,15 @@ from ..palettes import PALETTES
 from ..workspace import Workspace
 from .comparing import moedsr_compare
 from .computing import ACTIONS, moedsr_backend, moedsr_models
-from .display import moedsr_color, moedsr_save, moedsr_smooth
+from .display import moedsr_color, moedsr_movie, moedsr_save, moedsr_smooth
 from .job_list import moedsr_cancel, moedsr_fetch, moedsr_jobs
 from .measuring import moedsr_pocket, moedsr_profile, moedsr_shape
 from .prediction import moedsr_predict, moedsr_surface
 
 COMMANDS = (
     moedsr_predict, moedsr_surface, moedsr_color, moedsr_smooth, moedsr_profile, moedsr_shape,
-    moedsr_pocket, moedsr_compare, moedsr_save, moedsr_models, moedsr_backend, moedsr_jobs,
-    moedsr_fetch, moedsr_cancel,
+    moedsr_pocket, moedsr_compare, moedsr_save, moedsr_movie, moedsr_models, moedsr_backend,
+    moedsr_jobs, moedsr_fetch, moedsr_cancel,
 )  # fmt: skip
 for _command in COMMANDS:  # PyMOL prints help as it stands, headings at the margin
     _command.__doc__ = f"\n{inspect.cleandoc(_command.__doc__ or '')}\n"

@@ -7,7 +7,9 @@ from pymol import cmd
 from ..arguments import counted, given, is_quiet, real_number, whole_number
 from ..coloring import Coloring
 from ..errors import UserError
-from ..export import save_steps
+from ..export import frames_per_second, save_steps
+from ..measure.files import check_file
+from ..movie import ENDINGS, LARGEST_RATE, Shot, find_ffmpeg, movie_steps
 from ..repaint import Repaint
 from ..smoothing import Smoothing
 from ..steps import Report, Steps
@@ -16,6 +18,7 @@ from ..workspace import Workspace
 from .common import one_sentence
 
 _ANY_VALUE = (-1e6, 1e6)
+_PIXELS = (16, 8192)
 _WINDOWS, _PASSES = (1, 99), (0, 100)
 
 
@@ -167,3 +170,75 @@ def moedsr_save(object, file, sequence=0, quiet=1, *, _self=cmd):
             report.say(f"wrote {files[0]}{more}{part}")
 
         workspace.do("moedsr_save", Steps(work(), report), _self)
+
+
+def moedsr_movie(
+    file, ray=0, width="", height="", fps="", objects="", quiet=1, *, _self=cmd
+):  # fmt: skip
+    """
+    DESCRIPTION
+
+        "moedsr_movie" makes a movie of the present view: of PyMOL's movie where
+        there is one (mset), of all states otherwise. The scene is left as it
+        was. 'moedsr_cancel moedsr_movie' ends it; then nothing is written.
+
+    USAGE
+
+        moedsr_movie file [, ray [, width [, height [, fps [, objects ]]]]]
+
+    ARGUMENTS
+
+        file = string: ends in .gif, or in .mp4 where the program ffmpeg is
+            installed
+
+        ray = 0 or 1: draw frames as the window shows them, or ray-trace them,
+            which is slower and prettier. Without a window they are always
+            ray-traced {default: 0}
+
+        width, height = integer: size in pixels; of one that is missing, the
+            window's shape decides {default: those of the window}
+
+        fps = float: frames a second, at most 50 in a .gif {default: the setting
+            movie_fps}
+
+        objects = string: names of objects to show alone, separated by spaces
+            {default: what is shown}
+
+    EXAMPLE
+
+        moedsr_movie ~/breathing.gif, width=480, fps=15
+        moedsr_movie ~/breathing.mp4, ray=1, width=1920, height=1080
+
+    SEE ALSO
+
+        moedsr_save, moedsr_smooth, moedsr_cancel, mset, movie_fps
+    """
+    with one_sentence():
+        target = check_file(str(file).strip(), ENDINGS)
+        if target.suffix.lower() == ".mp4":
+            find_ffmpeg()
+        size = _size(width, height, _self)
+        most = LARGEST_RATE[target.suffix.lower()]
+        usual = min(frames_per_second(_self), most)
+        shot = Shot(
+            target=target,
+            ray=bool(whole_number("ray", ray, 0, 1)),
+            width=size[0],
+            height=size[1],
+            rate=real_number("fps", fps, 0.1, most) if given(fps) else usual,
+            objects=tuple(str(objects).split()),
+        )
+        report = Report("movie", is_quiet(quiet))
+        task = Steps(movie_steps(shot, report, _self), report)
+        Workspace.of(_self).do("moedsr_movie", task, _self)
+
+
+def _size(width, height, _self) -> tuple:
+    """Width and height of a movie, even numbers as its format wants them."""
+    shape = _self.get_viewport()
+    wide = whole_number("width", width, *_PIXELS) if given(width) else 0
+    high = whole_number("height", height, *_PIXELS) if given(height) else 0
+    if not wide:
+        wide = round(high * shape[0] / shape[1]) if high else shape[0]
+    high = high or round(wide * shape[1] / shape[0])
+    return wide // 2 * 2, high // 2 * 2
