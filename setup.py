@@ -51,6 +51,7 @@ EXTRAS = {
     "simulate": ["openmm>=8.1", "pdbfixer>=1.9"],
     "cluster": ["ray>=2.30"],
     "soak": ["schemathesis>=4"],
+    "docs": ["mkdocs-material>=9.5"],
     "dev": [
         "beartype>=0.18",
         "mypy>=1.10",

@@ -24,8 +24,8 @@ from .settings import load_settings
 SERVER_MODULE = "moedsr_core.backend.server"
 NEEDED = ("moedsr_core", "fastapi", "uvicorn")
 INSTALL = (
-    "install moedsr there, in the project's folder, with 'pip install \".[server]\"', or name "
-    "another Python with 'moedsr_backend python=/path/to/python'"
+    "type 'moedsr_install' to install it into an environment of its own, or name another Python "
+    "with 'moedsr_backend python=/path/to/python'"
 )
 START_S = 600.0
 """How long the server may take to answer while its process lives [s]; on a busy computer, from a

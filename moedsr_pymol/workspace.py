@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .errors import UserError
+from .install import Installation
 from .jobs import Job
 from .marks import find_marked
 from .measure.chart import Measurement
@@ -27,6 +28,7 @@ class Workspace:
         """How many measurements there have been."""
         self.bfactors: dict[str, dict[tuple, float]] = {}
         """B-factors of objects before a profile took their place."""
+        self.installation: Installation | None = None
 
     @classmethod
     def of(cls, _self: Any) -> Workspace:

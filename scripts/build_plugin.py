@@ -7,6 +7,7 @@ package, which PyMOL shows, are written from it.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -19,6 +20,8 @@ sys.path.insert(0, str(ROOT / "moedsr_pymol"))  # the package itself needs a run
 
 from manifest import FILE_NAME, metadata_header  # noqa: E402
 
+BUILD_FILES = ("setup.py", "pyproject.toml", "README.md", "constraints.txt")
+"""What the core is built with."""
 BACKEND = ROOT / "moedsr_core" / "backend"
 
 TIMESTAMP = (1980, 1, 1, 0, 0, 0)
@@ -37,12 +40,28 @@ def build(folder: Path) -> Path:
     temporary = target.with_name(f"{uuid4().hex}.tmp")
     with temporary.open("xb") as file, zipfile.ZipFile(file, "w") as archive:
         for name, text in package_files(manifest).items():
-            member = zipfile.ZipInfo(f"{manifest['package']}/{name}", TIMESTAMP)
-            member.compress_type = zipfile.ZIP_DEFLATED
-            member.external_attr = 0o644 << 16
-            archive.writestr(member, text)
+            write_member(archive, f"{manifest['package']}/{name}", text)
+        write_member(archive, f"{manifest['package']}/core.zip", core_archive())
     os.replace(temporary, target)
     return target
+
+
+def write_member(archive: zipfile.ZipFile, name: str, content: str | bytes) -> None:
+    """Add a file, the same way wherever and whenever it is built."""
+    member = zipfile.ZipInfo(name, TIMESTAMP)
+    member.compress_type = zipfile.ZIP_DEFLATED
+    member.external_attr = 0o644 << 16
+    archive.writestr(member, content)
+
+
+def core_archive() -> bytes:
+    """The core's sources and weights as a zip, which ``moedsr_install`` installs."""
+    packed = io.BytesIO()
+    core = (p for p in (ROOT / "moedsr_core").rglob("*") if p.is_file() and p.suffix != ".pyc")
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path in sorted([*core, *(ROOT / name for name in BUILD_FILES)]):
+            write_member(archive, path.relative_to(ROOT).as_posix(), path.read_bytes())
+    return packed.getvalue()
 
 
 def package_files(manifest: dict) -> dict[str, str]:

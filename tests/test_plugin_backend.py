@@ -133,7 +133,7 @@ def test_a_launcher_is_not_taken_for_python(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "executable", str(tmp_path / "PyMOL"))
     (tmp_path / "PyMOL").touch()
     monkeypatch.setattr(backend_module, "missing_from", lambda path: asked.append(path) or "all")
-    with pytest.raises(BackendError, match=r"no Python that holds moedsr .* install \".\[server\]"):
+    with pytest.raises(BackendError, match=r"no Python that holds moedsr .* type .moedsr_install"):
         find_python()
     assert asked and str(tmp_path / "PyMOL") not in asked
 
@@ -142,7 +142,7 @@ def test_a_launcher_is_not_taken_for_python(monkeypatch, tmp_path):
 def test_a_python_without_the_core_or_its_server_is_refused_by_name(monkeypatch, lacking):
     modules = {**dict.fromkeys(backend_module.NEEDED, "json"), lacking: "no_such_module"}
     monkeypatch.setattr(backend_module, "NEEDED", tuple(modules.values()))
-    with pytest.raises(BackendError, match="does not hold no_such_module; install moedsr there"):
+    with pytest.raises(BackendError, match=r"does not hold no_such_module; type .moedsr_install"):
         backend_module.check_python(sys.executable)
 
 

@@ -136,7 +136,8 @@ def test_a_level_lies_its_distance_from_the_surface_in_every_frame(model, level)
     first, last = predict(helix(), options, loaded=model()).frames
     atoms = polymer_heavy_atoms(helix())
     distance = SolventExcludedSurface(atoms.coords, atoms.radii).signed_distance(first.vertices)
-    assert np.median(distance) == pytest.approx(level, abs=0.05)
+    assert np.median(distance) == pytest.approx(level, abs=0.04)
+    assert np.percentile(abs(distance - level), 95) < (0.05 if level < 0 else 0.15)
     assert abs(first.displacement).mean() < 0.05
     plain = predict(helix(), replace(options, level=0.0), loaded=model()).frames[1]
     assert np.sign(last.volume - plain.volume) == np.sign(level)
