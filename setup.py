@@ -39,6 +39,8 @@ EXTRAS = {
     "server": [
         "fastapi>=0.110",
         "h11>=0.14",
+        "matplotlib>=3.8",
+        "pillow>=10",
         "platformdirs>=4",
         "prometheus_client>=0.20",
         "pydantic>=2",

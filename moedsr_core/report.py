@@ -104,7 +104,7 @@ def figure(width: float, height: float) -> Any:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise InputError(
-            'pictures need matplotlib; install it with pip install "moedsr[train]"'
+            "pictures need matplotlib; install it with pip install matplotlib"
         ) from error
     return Figure(figsize=(width, height), layout="constrained")
 

@@ -173,6 +173,15 @@ def polymer_heavy_atoms(structure: Structure) -> Structure:
     Raises:
         InputError: If there is none.
     """
+    return structure.select(polymer_heavy_mask(structure))
+
+
+def polymer_heavy_mask(structure: Structure) -> Bool[np.ndarray, " atoms"]:
+    """Which atoms :func:`polymer_heavy_atoms` takes.
+
+    Raises:
+        InputError: If there is none.
+    """
     light = structure.is_hydrogen | (structure.elements == UNKNOWN_ELEMENT)
     mask = structure.is_polymer & ~light
     if not mask.any():
@@ -180,7 +189,7 @@ def polymer_heavy_atoms(structure: Structure) -> Structure:
             f"expected protein or nucleic acid, got {counted(len(structure), 'atom')} without any; "
             "load or select a polymer"
         )
-    return structure.select(mask)
+    return mask
 
 
 def check_complete(polymer: Structure) -> None:

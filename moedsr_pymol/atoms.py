@@ -104,6 +104,21 @@ def single_object(selection: str, _self: Any) -> str:
     Raises:
         UserError: If the selection is unknown, empty, or spans several objects.
     """
+    names = selected_objects(selection, _self)
+    if len(names) > 1:
+        raise UserError(
+            f"'{selection}' spans {len(names)} objects ({', '.join(names[:4])}), but a surface "
+            f"follows one; select within one object, as in '{names[0]} and polymer'"
+        )
+    return names[0]
+
+
+def selected_objects(selection: str, _self: Any) -> list[str]:
+    """Names of the objects that a selection lies in.
+
+    Raises:
+        UserError: If the selection is unknown or empty.
+    """
     try:
         names = _self.get_object_list(f"({selection})")
     except Exception as error:  # PyMOL raises different types from version to version
@@ -114,12 +129,7 @@ def single_object(selection: str, _self: Any) -> str:
         ) from error
     if not names:
         raise UserError(f"'{selection}' holds no atoms; select part of a molecule")
-    if len(names) > 1:
-        raise UserError(
-            f"'{selection}' spans {len(names)} objects ({', '.join(names[:4])}), but a surface "
-            f"follows one; select within one object, as in '{names[0]} and polymer'"
-        )
-    return names[0]
+    return names
 
 
 def _refuse_reserved(selection: str, _self: Any) -> None:
@@ -238,6 +248,36 @@ def placement(molecule: Molecule, _self: Any) -> np.ndarray:
     if _matrix_mode(name, _self) > 0:
         return matrix @ state
     return matrix @ state @ np.linalg.inv(molecule.history)
+
+
+def drawn_positions(selection: str, _self: Any) -> np.ndarray:
+    """Where PyMOL draws the atoms of a selection, each object in the state that it shows.
+
+    Returns:
+        Positions [Å], (atoms, 3).
+
+    Raises:
+        UserError: If the selection is unknown or empty.
+    """
+    found = []
+    for name in selected_objects(selection, _self):
+        rows: list[tuple] = []
+        state = object_state(name, -1, _self)
+        within = f"({selection}) and ({name})"
+        _self.iterate_state(state, within, "rows.append((x, y, z))", space={"rows": rows})
+        matrix = _ttt_matrix(_self.get_object_ttt(name))
+        if _matrix_mode(name, _self) > 0:
+            matrix = matrix @ _state_matrix(name, state, _self)
+        found.append(moved(np.array(rows, np.float64).reshape(-1, 3), matrix))
+    coords = np.concatenate(found)
+    if not len(coords):
+        raise UserError(f"'{selection}' holds no atoms in the state that is shown")
+    return coords
+
+
+def moved(coords: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Positions that a matrix (4, 4) carries to where they are drawn, (n, 3)."""
+    return coords @ matrix[:3, :3].T + matrix[:3, 3]
 
 
 def place(name: str, matrix: np.ndarray, _self: Any) -> None:

@@ -8,7 +8,10 @@ from .errors import UserError
 from .install import Installation
 from .jobs import Job
 from .marks import find_marked
+from .measure.chart import Measurement
+from .steps import Steps
 from .surface import Surface
+from .window import run_task
 
 
 class Workspace:
@@ -17,6 +20,14 @@ class Workspace:
     def __init__(self) -> None:
         self.surfaces: dict[str, Surface] = {}
         self.jobs: dict[str, Job] = {}
+        self.tasks: dict[str, Steps] = {}
+        """Long work that is under way, by the command that began it."""
+        self.measured: dict[tuple[str, str], Measurement] = {}
+        """What each measuring command last found of each surface, by both names."""
+        self.measurements = 0
+        """How many measurements there have been."""
+        self.bfactors: dict[str, dict[tuple, float]] = {}
+        """B-factors of objects before a profile took their place."""
         self.installation: Installation | None = None
 
     @classmethod
@@ -69,6 +80,32 @@ class Workspace:
             job.give_way()
         else:
             self.jobs[name] = job
+
+    def do(self, command: str, task: Steps, _self: Any) -> None:
+        """Do long work, which ``moedsr_cancel`` finds by its command.
+
+        Raises:
+            UserError: If the command is at work already; or if it was waited for and failed.
+        """
+        earlier = self.tasks.get(command)
+        if earlier is not None and not earlier.over:
+            raise UserError(
+                f"{command} is at work already; wait, or end it with 'moedsr_cancel {command}'"
+            )
+        self.tasks[command] = task
+        try:
+            run_task(task, None, _self)
+        except KeyboardInterrupt:
+            task.cancel()
+
+    def working(self) -> dict[str, Steps]:
+        """Long work that is under way, by the command that began it."""
+        return {name: task for name, task in self.tasks.items() if not task.over}
+
+    def keep_measurement(self, command: str, surface: str, found: Measurement) -> None:
+        """Keep what a command found of a surface."""
+        self.measured[command, surface] = found
+        self.measurements += 1
 
     def leave(self, job: Job) -> None:
         """Forget a job that is over."""

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pymol import CmdException
 
 from ..errors import UserError
+from ..steps import Steps
+from ..workspace import Workspace
 
 
 @contextmanager
@@ -17,3 +19,12 @@ def one_sentence() -> Iterator[None]:
         yield
     except UserError as error:
         raise CmdException(str(error)) from error
+
+
+def do_long(command, surface, work, report, _self):
+    """Do long work; its result, if it is there when the command returns."""
+    workspace = Workspace.of(_self)
+    before = workspace.measured.get((command, surface.name))
+    workspace.do(command, Steps(work, report), _self)
+    after = workspace.measured.get((command, surface.name))
+    return after if after is not before else None

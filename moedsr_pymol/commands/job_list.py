@@ -131,7 +131,8 @@ def moedsr_cancel(job="", backend="", quiet=1, *, _self=cmd):
     """
     DESCRIPTION
 
-        "moedsr_cancel" stops a prediction. The frames that are finished stay.
+        "moedsr_cancel" stops a prediction, whose finished frames stay, or other
+        long work, of which nothing stays.
 
     USAGE
 
@@ -140,8 +141,9 @@ def moedsr_cancel(job="", backend="", quiet=1, *, _self=cmd):
     ARGUMENTS
 
         job = string: the object that is being made; or the id of a job, of this
-            session or an earlier one; or all that are being made here {default:
-            the only one there is}
+            session or an earlier one; or a command that is at work, as
+            moedsr_movie; or all that is being made here {default: the only one
+            there is}
 
         backend = string: as in moedsr_fetch
 
@@ -154,16 +156,19 @@ def moedsr_cancel(job="", backend="", quiet=1, *, _self=cmd):
         moedsr_predict, moedsr_jobs, moedsr_fetch
     """
     with one_sentence():
-        jobs = Workspace.of(_self).jobs
-        word = str(job).strip() or (next(iter(jobs)) if len(jobs) == 1 else "")
-        here = [task for name, task in jobs.items() if word in ("all", name, task.id)]
+        workspace = Workspace.of(_self)
+        jobs, work = workspace.jobs, workspace.working()
+        names = [*jobs, *work]
+        word = str(job).strip() or (names[0] if len(names) == 1 else "")
+        here: list = [task for name, task in jobs.items() if word in ("all", name, task.id)]
+        here += [task for name, task in work.items() if word in ("all", name)]
         for running in here:
             running.cancel()
         if here or word == "all":
             return
         known = _is_id(word) or word in load_labels()
         if not known and not given(backend):
-            there = ", ".join(jobs) or "none"
+            there = ", ".join(names) or "none"
             raise UserError(
                 f"name the prediction to cancel, all, or a job's id; running here: {there}"
             )

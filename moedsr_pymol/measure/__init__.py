@@ -1,0 +1,1 @@
+"""What is read off a surface that is there: motion, size, openings, agreement."""
