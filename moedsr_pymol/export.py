@@ -45,7 +45,7 @@ def save_steps(surface: Surface, path: str, sequence: bool, report: Report, _sel
     Raises:
         UserError: If the ending is unknown or a file cannot be written.
     """
-    target = Path(os.path.expandvars(path)).expanduser()
+    target = Path(os.path.expandvars(unquoted(path))).expanduser()
     writer = _WRITERS.get(target.suffix.lower())
     if writer is None:
         raise UserError(f"the file must end in {', '.join(_WRITERS)}, got '{target.name}'")

@@ -73,6 +73,7 @@ class Surface:
             ``fluctuation`` [Å], ``mean_displacement`` [Å], as far as they have come.
         summary: What the backend said at the end.
         mark: What the object bears, by which it is known again.
+        per_atom: Properties of the atoms' residues, as far as they were asked for.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Surface:
     attributes: dict[str, np.ndarray] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
     mark: str = field(default_factory=new_mark)
+    per_atom: dict[str, np.ndarray] = field(default_factory=dict)
     _shown: dict[int, tuple] = field(default_factory=dict)
     _nearest: dict[int, np.ndarray] = field(default_factory=dict)
 

@@ -6,7 +6,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
+
+from .failures import tell
 
 TICK_MS = 10
 WAIT_S = 0.1
@@ -26,6 +28,42 @@ class Task(Protocol):
 
     def step(self, patience: float) -> None:
         """Do the next small thing; wait for it at most ``patience`` seconds."""
+
+
+Result = TypeVar("Result")
+
+
+class Errand:
+    """Something that another thread does, which leaves PyMOL alone.
+
+    Attributes:
+        result: What it gave.
+
+    Args:
+        work: What is to be done.
+    """
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self.result: Any = None
+        self.error: Exception | None = None
+        self._work = work
+        self._thread = threading.Thread(target=self._run, name="moedsr-errand", daemon=True)
+        self._thread.start()
+
+    @property
+    def over(self) -> bool:
+        """Whether it is done."""
+        return not self._thread.is_alive()
+
+    def step(self, patience: float) -> None:
+        """Wait for it a moment."""
+        self._thread.join(patience)
+
+    def _run(self) -> None:
+        try:
+            self.result = self._work()
+        except Exception as error:  # raised again where the result is wanted
+            self.error = error
 
 
 class _Timer:
@@ -80,6 +118,26 @@ def run_task(task: Task, wait: bool | None, _self: Any) -> None:
         raise task.error
 
 
+def outside(work: Callable[[], Result], _self: Any) -> Result:
+    """Do something that may take a while and leaves PyMOL alone, while the window stays alive.
+
+    Args:
+        work: What is to be done; in a window another thread does it.
+        _self: PyMOL.
+
+    Returns:
+        What it gives.
+    """
+    if not in_window():
+        return work()
+    errand = Errand(work)
+    wait_between_events(errand, _self)
+    if errand.error is not None:
+        raise errand.error
+    result: Result = errand.result
+    return result
+
+
 def run_between_events(task: Task) -> None:
     """Start a task and return; its errors are printed."""
     _Timer(task, _print_error)
@@ -90,6 +148,7 @@ def _print_error(task: Task) -> None:
         from pymol import colorprinting
 
         colorprinting.error(f" Error: {task.error}")
+        tell(task.error)
 
 
 def wait_between_events(task: Task, _self: Any) -> None:

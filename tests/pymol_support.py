@@ -26,6 +26,7 @@ RINGS, SEGMENTS = 9, 12
 AMPLITUDE = 4.0
 """How far the stand-in's ball grows beyond its first radius [Å]."""
 RADIUS = 10.0
+CARD = "# Model card: fake\n\nA ball that grows.\n"
 SEQUENCE = "ACDEFGHIKLMNPQRSTVWY"
 TESTS = Path(__file__).resolve().parent
 
@@ -196,7 +197,10 @@ class FakeBackend:
                     return self._json(200, backend.health())
                 if path == "/models":
                     model = {"name": "fake", "summary": "a growing ball", "default": True}
-                    return self._json(200, [{**model, "experts": 2, "size_mb": 0, "span_ps": 0}])
+                    more = {"experts": 2, "size_mb": 0, "span_ps": 0, "card": "MODEL_CARD.md"}
+                    return self._json(200, [{**model, **more}])
+                if path == "/models/fake/card":
+                    return self._bytes(200, {"Content-Type": "text/markdown"}, CARD.encode())
                 if path == "/jobs" and method == "GET":
                     rows = [job["status"] for job in backend.jobs.values()]
                     return self._json(200, rows[::-1])
@@ -213,6 +217,9 @@ class FakeBackend:
                     return self._bytes(200, {}, backend.behaviour["result"])
                 if method == "GET":
                     return self._json(200, job["status"])
+                if method == "DELETE":
+                    del backend.jobs[path.split("/")[2]]
+                    return self._bytes(204, {}, b"")
                 status = job["status"]
                 if status.get("state") not in ("done", "failed"):
                     job["cancelled"], status["state"] = True, "cancelled"

@@ -69,8 +69,8 @@ def moedsr_predict(
             from frame to frame only in between; or a new one for each frame
             {default: tracked}
 
-        color = motion, fluctuation, normal, chain, expert or a PyMOL colour
-            {default: motion}
+        color = motion, fluctuation, normal, chain, expert, hydrophobicity,
+            charge or a PyMOL colour {default: motion}
 
         seed = integer: which plausible motion is drawn {default: 0}
 
