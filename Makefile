@@ -11,7 +11,7 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test soak lint behaviour bench plugin venv clean
+.PHONY: demo test soak lint behaviour bench plugin docs venv clean
 
 demo: $(STAMP)
 	$(BIN)/python scripts/demo.py --frames "$(FRAMES)" --structure "$(STRUCTURE)" --out "$(OUT)"
@@ -36,6 +36,10 @@ bench: $(STAMP)
 
 plugin: $(STAMP)
 	$(BIN)/python scripts/build_plugin.py
+
+docs: $(STAMP)
+	$(BIN)/python scripts/command_reference.py
+	$(BIN)/mkdocs build --strict --quiet
 
 venv: $(STAMP)
 

@@ -28,16 +28,29 @@ class Tell:
     """Says how far the work is."""
 
     def __init__(self) -> None:
-        self._stage, self._said, self._begun = "", 0.0, time.monotonic()
+        self._stage, self._said = "", 0.0
+        self._first: tuple[float, int] | None = None
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Take news: what is being done, steps done of all, and steps in all."""
         now = time.monotonic()
+        if done and self._first is None:  # what comes before the first step is no measure
+            self._first = now, done
         if stage == self._stage and done < total and now - self._said < EVERY_S:
             return
         self._stage, self._said = stage, now
-        left = (now - self._begun) / done * (total - done) if done else None
-        _say({"stage": stage, "done": done, "total": total, "seconds_left": left})
+        _say(
+            {
+                "stage": stage,
+                "done": done,
+                "total": total,
+                "seconds_left": self._left(now, done, total),
+            }
+        )
+
+    def _left(self, now: float, done: int, total: int) -> float | None:
+        begun, first = self._first or (now, done)
+        return (now - begun) / (done - first) * (total - done) if done > first else None
 
 
 def run(work: Callable[[Path, dict[str, Any], Tell], None]) -> int:

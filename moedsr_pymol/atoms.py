@@ -12,8 +12,11 @@ from .errors import UserError
 
 MAX_ATOMS = 50_000
 """Largest polymer that is sent; a surface of so many atoms is a million triangles."""
+_CAPS = "ACE+NME+NMA+NH2+FOR"
+_POLYMER = f"(polymer or resn {_CAPS} or (byres name N) and (byres name CA) and (byres name C))"
+"""The core's polymer: PyMOL's leaves out caps, and last residues whose oxygens it does not know."""
 _FIELDS = "(x, y, z, elem, name, resn, resi, chain, segi, alt, q, rank)"
-_NAME, _RESIDUE_NAME, _ALT, _OCCUPANCY, _RANK = 4, 5, 9, 10, 11
+_ELEMENT, _NAME, _RESIDUE_NAME, _ALT, _OCCUPANCY, _RANK = 3, 4, 5, 9, 10, 11
 _RESIDUE = slice(6, 9)
 
 
@@ -37,7 +40,7 @@ class Molecule:
 
 @dataclass(frozen=True)
 class Atoms(Molecule):
-    """Polymer atoms of one state of one object.
+    """Heavy polymer atoms of one state of one object, in the order of their file.
 
     Attributes:
         coords: Positions as stored, before the object's matrix [Å], (atoms, 3).
@@ -65,7 +68,10 @@ class Atoms(Molecule):
 
 
 def polymer_atoms(selection: str, state: int, _self: Any) -> Atoms:
-    """Read the polymer of a selection, one conformer of each residue.
+    """Read the polymer of a selection as the core reads a file.
+
+    That is one conformer of each residue, without hydrogens, in the order of the file, which for
+    the same structure gives the same surface to the bit.
 
     Args:
         selection: A PyMOL selection within one object.
@@ -77,18 +83,19 @@ def polymer_atoms(selection: str, state: int, _self: Any) -> Atoms:
     name = single_object(selection, _self)
     state = object_state(name, state, _self)
     rows: list[tuple] = []
-    polymer = f"({selection}) and ({name}) and polymer"
+    polymer = f"({selection}) and ({name}) and {_POLYMER}"
     _self.iterate_state(state, polymer, f"rows.append({_FIELDS})", space={"rows": rows})
+    rows = [row for row in _one_conformer(rows) if row[_ELEMENT].strip().upper() not in ("H", "D")]
     if not rows:
         raise UserError(
             f"'{selection}' holds no protein or nucleic acid in state {state}; select a polymer"
         )
     if len(rows) > MAX_ATOMS:
         raise UserError(
-            f"'{selection}' holds {len(rows):,} polymer atoms, at most {MAX_ATOMS:,} are "
+            f"'{selection}' holds {len(rows):,} heavy polymer atoms, at most {MAX_ATOMS:,} are "
             "predicted at once; select fewer chains"
         )
-    return _atoms(_one_conformer(rows), name, state, _self)
+    return _atoms(_as_in_the_file(rows), name, state, _self)
 
 
 def single_object(selection: str, _self: Any) -> str:
@@ -195,6 +202,12 @@ def _conformer(site: list[tuple]) -> list[tuple]:
             letters.add(letter)
             names |= own
     return [row for row in site if row[_NAME] not in lettered or row[_ALT] in letters]
+
+
+def _as_in_the_file(rows: list[tuple]) -> list[tuple]:
+    """Rows in the order of the file; as they are where they are not all of one."""
+    ranks = {row[_RANK] for row in rows}
+    return sorted(rows, key=lambda row: row[_RANK]) if len(ranks) == len(rows) else rows
 
 
 def _atoms(rows: list[tuple], name: str, state: int, _self: Any) -> Atoms:

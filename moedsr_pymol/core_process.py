@@ -28,8 +28,8 @@ END_S = 4.0
 _PACKAGE = "moedsr_core"
 
 
-class CoreProcess:
-    """A task that runs ``python -m moedsr_core.MODULE FOLDER`` in the core's interpreter.
+class ChildProcess:
+    """A task that runs a program, and says how far it is.
 
     Whatever takes time happens in a thread, which leaves PyMOL alone.
 
@@ -40,31 +40,34 @@ class CoreProcess:
         progress: What the child last said: ``stage``, ``done``, ``total``, ``seconds_left``.
 
     Args:
-        module: Which module of the core.
-        request: What is wanted, for JSON.
-        arrays: Larger input, by the name of its npz file.
+        who: What the program is called where it fails.
         collect: Takes what the child has made out of its folder, once it has ended well; runs in
             the thread.
     """
 
-    def __init__(
-        self,
-        module: str,
-        request: dict[str, Any],
-        arrays: dict[str, dict[str, np.ndarray]] | None = None,
-        collect: Callable[[Path], Any] = lambda folder: None,
-    ) -> None:
+    def __init__(self, who: str, collect: Callable[[Path], Any]) -> None:
         self.over, self.result = False, None
         self.error: UserError | None = None
         self.progress: dict[str, Any] = {}
-        self._module, self._request, self._arrays = module, request, arrays or {}
-        self._collect = collect
+        self._who, self._collect = who, collect
         self._events: queue.Queue[tuple[str, Any]] = queue.Queue()
         self._stop = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._log: deque[str] = deque(maxlen=20)
-        self._thread = threading.Thread(target=self._run, name=f"moedsr-{module}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"moedsr-{who}", daemon=True)
         self._thread.start()
+
+    def start(self, folder: Path) -> subprocess.Popen[bytes]:
+        """Start the program, with pipes for all it reads and writes; runs in the thread.
+
+        Args:
+            folder: A private folder, removed in the end.
+        """
+        raise NotImplementedError
+
+    def heard(self, line: bytes) -> dict[str, Any]:
+        """Understand a line of its standard output: progress, or ``error``; empty if neither."""
+        raise NotImplementedError
 
     def step(self, patience: float) -> None:
         """Take one event; wait for it at most ``patience`` seconds."""
@@ -130,35 +133,27 @@ class CoreProcess:
         except UserError as error:
             self._events.put(("failed", error))
         except OSError as error:
-            text = f"the core could not be given its work: {error.strerror or error}"
+            text = f"{self._who} could not be given its work: {error.strerror or error}"
             self._events.put(("failed", BackendError(text)))
         except Exception as error:  # a thread's traceback would reach nobody
-            text = f"what the core made could not be understood ({error})"
+            text = f"what {self._who} made could not be understood ({error})"
             self._events.put(("failed", BackendError(text)))
 
     def _work(self, folder: Path) -> Any:
-        python = find_python()
-        (folder / "request.json").write_text(json.dumps(self._request), encoding="utf-8")
-        for name, arrays in self._arrays.items():
-            np.savez(folder / f"{name}.npz", **arrays)  # type: ignore[arg-type]
-        if self._stop.is_set():
-            raise StoppedError("the work was cancelled")
-        command = [python, "-m", f"{_PACKAGE}.{self._module}", str(folder)]
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            **surroundings(python),
-        )  # fmt: skip
-        self._process = process
+        self._process = process = self.start(folder)
         try:
             failure = self._listen(process)
         finally:
             _end(process)
-        if self._stop.is_set():
-            raise StoppedError("the work was cancelled")
+        self._refuse_stopped()
         if process.returncode or failure:
             last = self._log[-1] if self._log else f"it ended with {process.returncode}"
-            raise BackendError(failure or f"the core failed: {last}")
+            raise BackendError(failure or f"{self._who} failed: {last}")
         return self._collect(folder)
+
+    def _refuse_stopped(self) -> None:
+        if self._stop.is_set():
+            raise StoppedError("the work was cancelled")
 
     def _listen(self, process: subprocess.Popen[bytes]) -> str:
         """Pass on what the child says until it ends; its own sentence about a failure."""
@@ -169,12 +164,7 @@ class CoreProcess:
         for line in process.stdout:
             if self._stop.is_set():
                 break
-            try:
-                said = json.loads(line)
-            except ValueError:
-                continue  # a library's word that is none of ours
-            if not isinstance(said, dict):
-                continue
+            said = self.heard(line)
             failure = str(said.get("error") or failure)
             if "stage" in said:
                 self._events.put(("progress", said))
@@ -188,6 +178,47 @@ class CoreProcess:
             text = line.decode("utf-8", errors="replace").rstrip()
             if text:
                 self._log.append(text)
+
+
+class CoreProcess(ChildProcess):
+    """Runs ``python -m moedsr_core.MODULE FOLDER`` in the core's interpreter.
+
+    Args:
+        module: Which module of the core.
+        request: What is wanted, for JSON.
+        arrays: Larger input, by the name of its npz file.
+        collect: As of any child.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        request: dict[str, Any],
+        arrays: dict[str, dict[str, np.ndarray]] | None = None,
+        collect: Callable[[Path], Any] = lambda folder: None,
+    ) -> None:
+        self._module, self._request, self._arrays = module, request, arrays or {}
+        super().__init__("the core", collect)
+
+    def start(self, folder: Path) -> subprocess.Popen[bytes]:
+        """Find the interpreter, write the input and start it."""
+        python = find_python()
+        (folder / "request.json").write_text(json.dumps(self._request), encoding="utf-8")
+        for name, arrays in self._arrays.items():
+            np.savez(folder / f"{name}.npz", **arrays)  # type: ignore[arg-type]
+        self._refuse_stopped()
+        return subprocess.Popen(
+            [python, "-m", f"{_PACKAGE}.{self._module}", str(folder)], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, **surroundings(python),
+        )  # fmt: skip
+
+    def heard(self, line: bytes) -> dict[str, Any]:
+        """A line of JSON; anything else is a library's word that is none of ours."""
+        try:
+            said = json.loads(line)
+        except ValueError:
+            return {}
+        return said if isinstance(said, dict) else {}
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

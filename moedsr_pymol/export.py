@@ -1,4 +1,4 @@
-"""Surfaces as files: one npz of all frames, or one PLY or OBJ per frame.
+"""Surfaces as files: all frames as npz or GLB, one each as PLY or OBJ, values as a table.
 
 Files appear complete or not at all.
 """
@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
-from uuid import uuid4
 
 import numpy as np
 
 from .arguments import unquoted
-from .atoms import moved, object_matrix
+from .atoms import Atoms, moved, object_matrix
 from .errors import UserError
+from .glb import Shape, glb
+from .measure.chart import Table, csv_text
+from .steps import Report, Work
 from .surface import Frame, Surface
+from .whole_files import Content, write_in_thread
 
 PLY_VERTEX = np.dtype([
     ("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("nx", "<f4"), ("ny", "<f4"), ("nz", "<f4"),
@@ -27,12 +30,15 @@ PLY_VERTEX = np.dtype([
 _PLY_TYPES = {"<f4": "float", "|u1": "uchar"}
 
 
-def save_surface(surface: Surface, path: str, _self: Any) -> list[Path]:
+def save_steps(surface: Surface, path: str, sequence: bool, report: Report, _self: Any) -> Work:
     """Write a surface where PyMOL draws it; the ending of the file chooses the format.
 
     Args:
         surface: What to write.
-        path: File name; frames of PLY and OBJ are numbered from 0001 before the ending.
+        path: File name; frames that have a file each are numbered from 0001 before the ending.
+        sequence: Whether a format that can hold all frames has a file for each all the same.
+        report: Told how far it is.
+        _self: PyMOL.
 
     Returns:
         The files.
@@ -44,85 +50,60 @@ def save_surface(surface: Surface, path: str, _self: Any) -> list[Path]:
     writer = _WRITERS.get(target.suffix.lower())
     if writer is None:
         raise UserError(f"the file must end in {', '.join(_WRITERS)}, got '{target.name}'")
-    matrix = object_matrix(surface.name, _self)
-    jobs = writer(surface, target, matrix, _self)
-    with writing(target):
-        _write_all(jobs)
+    if not surface.frames:
+        raise UserError(f"'{surface.name}' has no frame yet; wait for the first")
+    frames, matrix = list(surface.frames), object_matrix(surface.name, _self)
+    order = Order(surface, frames, target, matrix, sequence, frames_per_second(_self))
+    if target.suffix.lower() in COLOURED:
+        for k in range(len(frames)):
+            report.update("colouring", k, len(frames))
+            order.colors.append(surface.coloring.colors(surface, k, _self))
+            yield
+    jobs = writer(order)
+    report.update("writing", 0, 0)
+    yield from write_in_thread(target, jobs)
     return [file for file, _ in jobs]
 
 
-def write_whole(target: Path, content: bytes | Callable[[IO[bytes]], Any]) -> None:
-    """Write one file, whole or not at all.
+@dataclass
+class Order:
+    """What is to be written, all of it read from PyMOL.
 
-    Args:
-        target: The file.
-        content: What is in it, or what writes it.
-
-    Raises:
-        UserError: If it cannot be written.
+    Attributes:
+        surface: The surface.
+        frames: Its frames, as many as were there.
+        target: The file that was named.
+        matrix: What carries it to where it is drawn, (4, 4).
+        sequence: Whether each frame is to have its own file.
+        rate: Frames that are shown in a second.
+        colors: Red, green, blue of each frame's points, for formats that hold colours.
     """
-    with writing(target):
-        write = content if callable(content) else lambda file: file.write(content)
-        _write_all([(target, write)])
+
+    surface: Surface
+    frames: list[Frame]
+    target: Path
+    matrix: np.ndarray
+    sequence: bool
+    rate: float
+    colors: list[np.ndarray] = field(default_factory=list)
 
 
-def write_together(contents: dict[Path, bytes]) -> None:
-    """Write several files, all of them or none.
-
-    Raises:
-        UserError: If one cannot be written.
-    """
-    with writing(next(iter(contents))):
-        _write_all([
-            (target, lambda file, data=data: file.write(data)) for target, data in contents.items()
-        ])  # fmt: skip
+def frames_per_second(_self: Any) -> float:
+    """How fast PyMOL plays, as far as it is set."""
+    rate = float(_self.get_setting_float("movie_fps"))
+    return rate if rate > 0 else 30.0
 
 
-@contextmanager
-def writing(target: Path) -> Iterator[None]:
-    """Turn failures to write into one sentence.
+def _numbered(order: Order, write: Callable[..., None]) -> list[tuple[Path, Content]]:
+    """A file for each frame."""
 
-    Raises:
-        UserError: In place of any :class:`OSError`.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"'{target}' cannot be written ({error.strerror or error}); choose another folder"
-        ) from error
+    def content(k: int) -> Content:
+        return lambda file: write(file, _moved(order.frames[k], order.matrix), order.colors[k])
 
-
-def _write_all(jobs: list[tuple[Path, Callable[[IO[bytes]], Any]]]) -> None:
-    """Write everything under other names, and rename only when all of it is there."""
-    written: list[tuple[Path, Path]] = []
-    try:
-        for path, write in jobs:
-            temporary = path.with_name(f".moedsr-{uuid4().hex}")
-            with temporary.open("xb") as file:  # its mode follows the umask
-                written.append((temporary, path))
-                write(file)
-        while written:
-            os.replace(*written[0])
-            written.pop(0)
-    finally:
-        for temporary, _ in written:
-            temporary.unlink()
-
-
-def _numbered(
-    surface: Surface, target: Path, write: Callable, matrix: np.ndarray, _self: Any
-) -> list:
-    single = len(surface.frames) == 1
-    return [
-        (
-            target if single else target.with_name(f"{target.stem}_{k + 1:04d}{target.suffix}"),
-            lambda file, k=k: write(
-                file, _moved(surface.frames[k], matrix), surface.coloring.colors(surface, k, _self)
-            ),
-        )
-        for k in range(len(surface.frames))
-    ]
+    target, count = order.target, len(order.frames)
+    names = [f"{target.stem}_{k + 1:04d}{target.suffix}" for k in range(count)]
+    files = [target] if count == 1 else [target.with_name(name) for name in names]
+    return [(file, content(k)) for k, file in enumerate(files)]
 
 
 def _moved(frame: Frame, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, Frame]:
@@ -160,8 +141,71 @@ def _write_obj(file: IO[bytes], placed: tuple, colors: np.ndarray) -> None:
     file.write(("\n".join(lines) + "\n").encode())
 
 
-def _npz(surface: Surface, target: Path, matrix: np.ndarray, _self: Any) -> list:
-    return [(target, lambda file: _savez(file, trajectory_arrays(surface, matrix)))]
+def _glb(order: Order) -> list[tuple[Path, Content]]:
+    """One file that plays all frames, or one for each."""
+    if order.sequence:
+        return _numbered(order, _write_glb)
+
+    def write(file: IO[bytes]) -> None:
+        shapes = [
+            _shape(_moved(frame, order.matrix), colors)
+            for frame, colors in zip(order.frames, order.colors)  # noqa: B905
+        ]
+        for piece in glb(order.surface.name, shapes, order.rate):
+            file.write(piece)
+
+    return [(order.target, write)]
+
+
+def _write_glb(file: IO[bytes], placed: tuple, colors: np.ndarray) -> None:
+    for piece in glb("surface", [_shape(placed, colors)], 1.0):
+        file.write(piece)
+
+
+def _shape(placed: tuple, colors: np.ndarray) -> Shape:
+    vertices, normals, frame = placed
+    return Shape(vertices, normals, frame.faces, colors)
+
+
+def _csv(order: Order) -> list[tuple[Path, Content]]:
+    """Values at the points of the first frame, all in one table."""
+
+    def write(file: IO[bytes]) -> None:
+        file.write(csv_text(point_table(order.surface, order.matrix)).encode("utf-8"))
+
+    return [(order.target, write)]
+
+
+def point_table(surface: Surface, matrix: np.ndarray) -> Table:
+    """What is known of each point of the first frame, where it is drawn.
+
+    Residues are named where the surface knows its atoms; what has not come is left empty.
+    """
+    vertices, normals, _ = _moved(surface.frames[0], matrix)
+    unknown = np.full(len(vertices), np.nan)
+    columns: dict[str, np.ndarray] = {
+        **dict(zip(("x_A", "y_A", "z_A"), vertices.T)),  # noqa: B905
+        **dict(zip(("nx", "ny", "nz"), normals.T)),  # noqa: B905
+    }
+    for name in ("fluctuation", "mean_displacement"):
+        columns[f"{name}_A"] = surface.attributes.get(name, unknown)
+    atom = surface.attributes.get("atom")
+    if atom is not None and isinstance(surface.atoms, Atoms):
+        for head, names in (("chain", "chain_ids"), ("residue", "residue_ids"),
+                            ("name", "residue_names"), ("atom", "atom_names")):  # fmt: skip
+            columns[head] = getattr(surface.atoms, names)[atom]
+    shares = surface.attributes.get("expert", np.zeros((len(vertices), 0)))
+    columns |= {f"expert{k + 1}": share for k, share in enumerate(shares.T)}
+    return [list(columns), *map(list, zip(*(c.tolist() for c in columns.values())))]  # noqa: B905
+
+
+def _npz(order: Order) -> list[tuple[Path, Content]]:
+    return [
+        (
+            order.target,
+            lambda file: _savez(file, trajectory_arrays(order.surface, order.matrix)),
+        )
+    ]
 
 
 def _savez(file: IO[bytes], arrays: dict[str, Any]) -> None:
@@ -207,8 +251,11 @@ def model_times(surface: Surface) -> np.ndarray:
     return np.linspace(-1.0, last, max(surface.planned, len(surface.frames), 2))
 
 
-_WRITERS: dict[str, Callable[..., list]] = {
+COLOURED = (".ply", ".obj", ".glb")
+_WRITERS: dict[str, Callable[[Order], list[tuple[Path, Content]]]] = {
     ".npz": _npz,
-    ".ply": lambda surface, target, *more: _numbered(surface, target, _write_ply, *more),
-    ".obj": lambda surface, target, *more: _numbered(surface, target, _write_obj, *more),
+    ".ply": lambda order: _numbered(order, _write_ply),
+    ".obj": lambda order: _numbered(order, _write_obj),
+    ".glb": _glb,
+    ".csv": _csv,
 }

@@ -134,10 +134,12 @@ class Job:
 
     def _on_end(self, fields: dict[str, Any]) -> None:
         self.surface.summary = fields.get("summary") or {}
-        self.state = str(fields.get("state"))
-        if self.state not in ("done", "cancelled"):
+        self.state, reason = str(fields.get("state")), fields.get("error")
+        if self.state == "cancelled" and reason:
+            self.state, self.error = "failed", BackendError(f"the job was cancelled: {reason}")
+        elif self.state not in ("done", "cancelled"):
             self.state = "failed"
-            self.error = BackendError(str(fields.get("error") or "the backend gave no reason"))
+            self.error = BackendError(str(reason or "the backend gave no reason"))
         elif self.state == "done" and not self.surface.frames:
             self.state, self.error = "failed", BackendError("the backend sent no surface")
 

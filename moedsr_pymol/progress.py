@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from .arguments import counted
+from .remote import stage_of
 
 if TYPE_CHECKING:
     from .surface import Surface
@@ -38,7 +39,7 @@ class Progress:
 
     def update(self, fields: dict[str, Any]) -> None:
         """Take a progress record; say it if the stage is new or some time has passed."""
-        stage, now = str(fields.get("stage")), time.monotonic()
+        stage, now = stage_of(fields), time.monotonic()
         self.line, self.fields = _sentence(stage, fields), fields
         if stage != self._stage or now - self._said >= EVERY_S:
             self._stage, self._said = stage, now

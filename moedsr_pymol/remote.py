@@ -22,6 +22,7 @@ from moedsr_core.backend.client import (
     plain_url,
     read_token,
     refuse_readable_by_others,
+    stage_of,
 )
 
 __all__ = [
@@ -41,4 +42,5 @@ __all__ = [
     "plain_url",
     "read_token",
     "refuse_readable_by_others",
+    "stage_of",
 ]

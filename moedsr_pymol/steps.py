@@ -33,6 +33,7 @@ class Report:
         self.stage, self.done, self.total = "", 0, 0
         self.seconds_left: float | None = None
         self._name, self._quiet = name, quiet
+        self._line = ""
         self._said, self._begun = 0.0, time.monotonic()
 
     def update(self, stage: str, done: int, total: int, seconds_left: float | None = None) -> None:
@@ -43,9 +44,10 @@ class Report:
         if seconds_left is None and 0 < done <= total:
             seconds_left = (now - self._begun) / done * (total - done)
         self.stage, self.done, self.total, self.seconds_left = stage, done, total, seconds_left
-        if now - self._said >= EVERY_S or (new and self._said == 0.0):
-            self._said = now
-            self.say(self.line())
+        line = self.line()
+        if line != self._line and (now - self._said >= EVERY_S or not self._line):
+            self._said, self._line = now, line
+            self.say(line)
 
     def line(self) -> str:
         """The present state in words."""

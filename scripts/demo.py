@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
-from PIL import Image
 
 from moedsr_core.errors import InputError, MoedsrError
+from moedsr_core.gif import indexed, write_gif
 from moedsr_core.structure import polymer_heavy_atoms
 from moedsr_core.structure_io import read_structure
 from moedsr_core.wording import counted
@@ -111,27 +111,11 @@ def animate(movie: Path, target: Path) -> int:
     Raises:
         ChildError: If two of them in a row are the same picture, which a moving surface cannot be.
     """
-    pictures = [Image.open(path).convert("RGB") for path in sorted(movie.glob("*.png"))]
-    palette = common_palette(pictures)
-    frames = [p.quantize(palette=palette, dither=Image.Dither.NONE) for p in pictures]
+    frames = list(indexed(sorted(movie.glob("*.png"))))
     if any(a.tobytes() == b.tobytes() for a, b in itertools.pairwise(frames)):
         raise ChildError("two frames of the animation are the same picture; nothing moved")
-    frames[0].save(
-        target, save_all=True, append_images=frames[1:], duration=MOVIE_MS, loop=0, disposal=1
-    )
+    write_gif(target, iter(frames), MOVIE_MS)
     return len(frames)
-
-
-def common_palette(pictures: list[Image.Image]) -> Image.Image:
-    """255 colours of the first, middle and last picture, and the white of their background."""
-    width, height = pictures[0].size
-    strip = Image.new("RGB", (3 * width, height))
-    for place, k in enumerate((0, len(pictures) // 2, len(pictures) - 1)):
-        strip.paste(pictures[k], (place * width, 0))
-    colors = (strip.quantize(255).getpalette() or [])[: 3 * 255]
-    palette = Image.new("P", (1, 1))
-    palette.putpalette([*colors, *[255] * (3 * 256 - len(colors))])
-    return palette
 
 
 def summary_of(predicted: dict[str, Any], structure: Path, seconds: float) -> dict[str, Any]:

@@ -104,8 +104,9 @@ class FakeBackend:
         job_id = f"job{len(self.jobs)}"
         self.jobs[job_id] = {"arrays": arrays, "options": options, "cancelled": False}
         self.jobs[job_id]["status"] = {
-            "id": job_id, "state": "queued", "kind": options["kind"], "frames_done": 0,
-            "frames": options.get("frames", 1), "age_s": 1.0, "seconds": 0.0, "error": None,
+            "id": job_id, "state": "queued", "kind": options.get("kind", "predict"),
+            "frames_done": 0, "frames": options.get("frames", 1), "age_s": 1.0, "seconds": 0.0,
+            "error": None,
         }  # fmt: skip
         return self.jobs[job_id]["status"]
 

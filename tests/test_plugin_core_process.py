@@ -101,6 +101,7 @@ import sys, threading
 from moedsr_core import plugin_task
 def work(folder, request, tell):
     tell(request["stage"], 1, 3)
+    tell(request["stage"], 3, 3)
     threading.Event().wait()
 sys.exit(plugin_task.run(work))
 """
@@ -113,7 +114,8 @@ def test_a_child_ends_when_its_parent_does(tmp_path):
         assert child.stdin and child.stdout
         said = json.loads(child.stdout.readline())
         assert (said["stage"], said["done"], said["total"]) == ("waiting", 1, 3)
-        assert said["seconds_left"] > 0
+        assert said["seconds_left"] is None  # one step is no measure
+        assert json.loads(child.stdout.readline())["seconds_left"] == 0.0
         child.stdin.close()
         assert child.wait(30) == 1
 

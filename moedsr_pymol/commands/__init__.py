@@ -13,7 +13,7 @@ from ..palettes import PALETTES
 from ..workspace import Workspace
 from .comparing import moedsr_compare
 from .computing import ACTIONS, moedsr_backend, moedsr_models
-from .display import moedsr_color, moedsr_save, moedsr_smooth
+from .display import moedsr_color, moedsr_movie, moedsr_save, moedsr_smooth
 from .installing import ACTIONS as INSTALL_ACTIONS
 from .installing import moedsr_install
 from .job_list import moedsr_cancel, moedsr_delete, moedsr_fetch, moedsr_jobs
@@ -23,8 +23,8 @@ from .window import moedsr_panel
 
 COMMANDS = (
     moedsr_predict, moedsr_surface, moedsr_color, moedsr_smooth, moedsr_profile, moedsr_shape,
-    moedsr_pocket, moedsr_compare, moedsr_save, moedsr_models, moedsr_backend, moedsr_jobs,
-    moedsr_fetch, moedsr_cancel, moedsr_delete, moedsr_install, moedsr_panel,
+    moedsr_pocket, moedsr_compare, moedsr_save, moedsr_movie, moedsr_models, moedsr_backend,
+    moedsr_jobs, moedsr_fetch, moedsr_cancel, moedsr_delete, moedsr_install, moedsr_panel,
 )  # fmt: skip
 for _command in COMMANDS:  # PyMOL prints help as it stands, headings at the margin
     _command.__doc__ = f"\n{inspect.cleandoc(_command.__doc__ or '')}\n"

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..atoms import polymer_atoms
+from ..atoms import Atoms, polymer_atoms
 from ..core_process import CoreProcess
 from ..errors import UserError
 from ..export import model_times, trajectory_arrays
@@ -28,6 +28,7 @@ MOST_STATES = 100
 """Later states that are compared with where no stride is given; evenly spaced if there are more."""
 SPACING = 1.0
 """Of the grid that volumes are counted on [Å]."""
+_ROUNDING = 1e-9
 CONTENDERS = {"predicted": "#0072b2", "static": "#999999", "mean_shape": "#009e73"}
 METRICS = {
     "iou": "intersection over union",
@@ -174,10 +175,8 @@ def pair(
     else:
         at = _model_time(surface, interval_ps * (states - first))
         share = (at - times[0]) / (times[-1] - times[0])
-    frames = np.rint(share * (len(times) - 1)).astype(np.int64)
-    if surface.planned == 1:
-        frames = np.zeros_like(frames)
-    there = frames < len(surface.frames)
+    frames = np.rint(share * (max(surface.planned, len(surface.frames)) - 1)).astype(np.int64)
+    there = (share <= 1.0 + _ROUNDING) & (frames < len(surface.frames))
     if not there.any():
         raise UserError(
             f"'{surface.name}' ends before the first state to compare with; predict a longer time"
@@ -214,7 +213,8 @@ def compare_steps(
         UserError: If the atoms do not fit, or the core fails.
     """
     wanted = [pairs.first, *pairs.states.tolist()]
-    coords = []
+    start = atoms_of(surface, _self)
+    coords: list[np.ndarray] = []
     for k, state in enumerate(wanted):
         report.update("reading states", k, len(wanted))
         atoms = polymer_atoms(selection, state, _self)
@@ -223,6 +223,8 @@ def compare_steps(
                 f"every state of '{name}' must hold the same atoms, but state {state} has "
                 f"{len(atoms.coords):,} polymer atoms in place of {len(coords[0]):,}"
             )
+        if not coords:
+            _check_residues(start, atoms, name)
         coords.append(atoms.coords)
         yield
     process = CoreProcess(
@@ -230,13 +232,27 @@ def compare_steps(
         {"spacing": SPACING},
         {
             "prediction": trajectory_arrays(surface, np.eye(4)),
-            "start": atoms_of(surface, _self).arrays(),
+            "start": start.arrays(),
             "truth": {**atoms.arrays(), "states": np.stack(coords), "frames": pairs.frames},
         },
         collect=_read,
     )
     found = yield from process.through(report)
     return _comparison(surface.name, name, pairs, found)
+
+
+def _check_residues(start: Atoms, atoms: Atoms, name: str) -> None:
+    """Refuse another molecule at once; the core looks at the atoms as well.
+
+    Raises:
+        UserError: If it has not as many residues.
+    """
+    ours, theirs = (part.residue_index[-1] + 1 for part in (start, atoms))
+    if ours != theirs:
+        raise UserError(
+            f"'{name}' must be the molecule that was predicted, but has {theirs} residues in place "
+            f"of {ours}; select the same part of it"
+        )
 
 
 def _read(folder: Path) -> dict[str, np.ndarray]:

@@ -9,8 +9,8 @@ from pathlib import Path
 from ..arguments import unquoted
 from ..core_process import CoreProcess
 from ..errors import UserError
-from ..export import write_together, write_whole
 from ..steps import Report, Work
+from ..whole_files import write_together, write_whole
 from .chart import Measurement, csv_text
 
 PICTURES = (".png", ".svg", ".pdf")

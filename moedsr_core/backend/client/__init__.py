@@ -9,7 +9,7 @@ from .errors import BackendError, RefusedError, StoppedError, UnreachableError, 
 from .fit import Needs, checked_health, misfit
 from .follow import Follower
 from .patience import Patience
-from .records import Record, pack_request, read_records
+from .records import Record, pack_request, read_records, stage_of
 from .token_file import read_token, refuse_readable_by_others
 
 __all__ = [
@@ -33,4 +33,5 @@ __all__ = [
     "read_records",
     "read_token",
     "refuse_readable_by_others",
+    "stage_of",
 ]
