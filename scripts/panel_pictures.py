@@ -40,7 +40,7 @@ def idle():
     return not jobs()
 
 def light():
-    return panel.predict.light.state == "good" and panel.predict.card.isEnabled()
+    return panel.predict.light.state == "good" and panel.predict.models.card.isEnabled()
 
 def begin():
     global panel
@@ -107,7 +107,7 @@ def shoot(name):
 
 def fail():
     panel.open_tab("predict")
-    panel.predict.selection.setCurrentText("solvent")
+    panel.predict.molecule.selection.setCurrentText("solvent")
     panel.predict.jobs.press()
 
 def end():
