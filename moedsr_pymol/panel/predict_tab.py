@@ -93,7 +93,7 @@ class PredictTab(QtWidgets.QWidget):
         if "duration" in known_options():
             form.add("Duration", self.duration, "Time between the first and the last frame.")
         form.add(
-            "Mesh", self.spacing,
+            "Spacing", self.spacing,
             "Edge length of the triangles. Normal makes three times as many as preview, fine six "
             "times.",
         )  # fmt: skip
@@ -116,7 +116,7 @@ class PredictTab(QtWidgets.QWidget):
         self._extra = QtWidgets.QWidget()
         form = Form()
         form.add(
-            "Points", self.mesh,
+            "Mesh", self.mesh,
             "Points that follow the motion can be compared from frame to frame; a new mesh each "
             "frame follows closing clefts more closely.",
         )  # fmt: skip
