@@ -7,6 +7,8 @@ out once per topology and only the numbers are filled in.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,8 @@ from .strips import triangle_strips
 
 BEGIN, END, VERTEX, NORMAL, COLOR, TRIANGLE_STRIP = 2.0, 3.0, 4.0, 5.0, 6.0, 5.0
 CORNER = np.array([COLOR, 0, 0, 0, NORMAL, 0, 0, 0, VERTEX, 0, 0, 0], np.float32)
+
+_RENAMES = "auto_rename_duplicate_objects"
 
 
 @dataclass(frozen=True)
@@ -72,4 +76,18 @@ class Layout:
 
 def load_state(floats: list[float], name: str, state: int, _self: Any) -> None:
     """Show one frame as state ``state`` (from 1) of object ``name``; the view is left alone."""
-    _self.load_cgo(floats, name, state, zoom=0, quiet=1)
+    with _names_as_given(_self):
+        _self.load_cgo(floats, name, state, zoom=0, quiet=1)
+
+
+@contextmanager
+def _names_as_given(_self: Any) -> Iterator[None]:
+    """Let a second state go where the first one is, also where PyMOL is to rename duplicates."""
+    renames = _self.get_setting_boolean(_RENAMES)
+    if renames:
+        _self.set(_RENAMES, 0, quiet=1, updates=0)
+    try:
+        yield
+    finally:
+        if renames:
+            _self.set(_RENAMES, 1, quiet=1, updates=0)

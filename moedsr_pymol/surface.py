@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,11 @@ from .atoms import Molecule, place, placement
 from .cgo import Layout, load_state
 from .coloring import Coloring
 from .errors import BackendError
+from .follow import Hold, follow
+from .labels import Label
 from .marks import new_mark, set_mark
 from .nearest import nearest
+from .session.frames import PackedFrames, StoredFrames
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,11 @@ class Surface:
             ``fluctuation`` [Å], ``mean_displacement`` [Å], as far as they have come.
         summary: What the backend said at the end.
         mark: What the object bears, by which it is known again.
+        job: Its id at the backend; empty where it has none.
+        label: What this computer remembers of the job.
+        hold: Where the molecule was last seen; None where it is not known.
+        stored: Frames of a session that are still to be read.
+        packed: Frames as a session keeps them.
     """
 
     name: str
@@ -81,6 +90,11 @@ class Surface:
     attributes: dict[str, np.ndarray] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
     mark: str = field(default_factory=new_mark)
+    job: str = ""
+    label: Label | None = None
+    hold: Hold | None = None
+    stored: StoredFrames | None = None
+    packed: PackedFrames = field(default_factory=PackedFrames)
     _shown: dict[int, tuple] = field(default_factory=dict)
     _nearest: dict[int, np.ndarray] = field(default_factory=dict)
 
@@ -119,8 +133,53 @@ class Surface:
         )
         if not self._shown:
             set_mark(self.name, self.mark, _self)
-            place(self.name, placement(self.atoms, _self), _self)
+            self._lay_on(_self)
         self._shown[k] = key
+
+    def _lay_on(self, _self: Any) -> None:
+        """Place the new object on its molecule, which may have moved since it was sent."""
+        if self.hold is None:
+            place(self.name, placement(self.atoms, _self), _self)
+            return
+        place(self.name, self.hold.placement, _self)
+        self.hold.lie(self.hold.placement)
+        follow(self, _self)
+
+    def show_as_it_is(self) -> None:
+        """Take the one state that its object has for the first frame."""
+        self._shown = {0: self.coloring.key(self)}
+
+    def read_next(self) -> None:
+        """Read the next frame that a session kept.
+
+        Raises:
+            BackendError: If it is damaged.
+        """
+        if self.stored is None:
+            return
+        try:
+            arrays = self.stored.read()
+        except ValueError as error:
+            raise BackendError(f"the next frame is damaged ({error})") from error
+        self.frames.append(Frame.read(arrays, self.frames[-1] if self.frames else None))
+        if not self.stored.left:
+            self.packed = PackedFrames(self.frames, self.stored.texts, self.stored.last)
+            self.stored = None
+
+    def copied(self, name: str, states: int) -> Surface:
+        """The same for a copy of its object, made when it had so many states."""
+        return replace(
+            self,
+            name=name,
+            mark=new_mark(),
+            frames=self.frames[:states],
+            attributes=dict(self.attributes),
+            hold=deepcopy(self.hold),
+            stored=None,
+            packed=PackedFrames(),
+            _shown={k: key for k, key in self._shown.items() if k < states},
+            _nearest={},
+        )
 
     @property
     def states(self) -> int:

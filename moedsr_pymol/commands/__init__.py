@@ -9,6 +9,7 @@ from ..backends import backend_names
 from ..coloring import MODES
 from ..labels import load_labels
 from ..palettes import PALETTES
+from ..session.hooks import install
 from ..workspace import Workspace
 from .computing import ACTIONS, moedsr_backend, moedsr_models
 from .display import moedsr_color, moedsr_save
@@ -27,6 +28,7 @@ def register(_self: Any) -> None:
     """Teach a PyMOL the commands, their help and their completion."""
     for command in COMMANDS:
         _self.extend(command.__name__, command)
+    install(_self)
 
     def words(make: Any, what: str, end: str) -> list[Any]:
         return [lambda: _self.Shortcut(make()), what, end]
