@@ -8,6 +8,7 @@ of its atoms tell. A molecule that was bent leaves its surface where it is.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,9 @@ TOGETHER = 0.01
 SAME_PLACE = 0.05
 """The same for a molecule that bears another name now [Å]."""
 
+REST = 100.0
+"""Time without reading atoms after a reading, in times of what that took."""
+
 
 @dataclass
 class Hold:
@@ -34,6 +38,7 @@ class Hold:
         anchors: Atoms to look at; their coordinates are in the pose that was sent.
         matrix: The surface's own matrix.
         seen: What would have changed, had the molecule moved.
+        due: When its atoms are to be read again in any case, by the monotonic clock [s].
         searched: Objects among which the molecule was not found.
     """
 
@@ -41,6 +46,7 @@ class Hold:
     anchors: Anchors
     matrix: np.ndarray = field(default_factory=lambda: np.eye(4))
     seen: tuple = ()
+    due: float = 0.0
     searched: tuple = ()
 
     @classmethod
@@ -80,8 +86,14 @@ class Hold:
         return cls(placement, Anchors(keys, coords), matrix)
 
 
-def follow(surface: Surface, _self: Any) -> bool:
+def follow(surface: Surface, _self: Any, *, lightly: bool = False) -> bool:
     """Move a surface as its molecule has moved since the last look.
+
+    Args:
+        surface: The surface.
+        _self: PyMOL.
+        lightly: Whether to read atoms only where matrices or the extent tell of a move, or where
+            it was long ago; a part that is bent within the extent is then seen later.
 
     Returns:
         Whether it was moved.
@@ -93,10 +105,12 @@ def follow(surface: Surface, _self: Any) -> bool:
     if not _find(surface, hold, _self):
         return False
     seen = _signature(surface.atoms, _self)
-    if seen == hold.seen:
+    begin = time.monotonic()
+    if lightly and seen == hold.seen and begin < hold.due:
         return False
     hold.seen = seen
     moved, points = _move(surface.atoms, hold, _self)
+    hold.due = begin + REST * (time.monotonic() - begin)
     if moved is None or np.abs(carried(moved, points) - points).max() < 1e-4:
         return False
     own = hold.matrix @ np.linalg.inv(before)

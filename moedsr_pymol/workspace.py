@@ -55,12 +55,12 @@ class Workspace:
         if not _self.lock_api.acquire(blocking=False):
             return STILL_S  # PyMOL is busy in another thread; the window must not wait for it
         try:
-            self._look(_self)
+            self._look(_self, lightly=True)
             return MOVING_S if self.moved else STILL_S
         finally:
             _self.lock_api.release()
 
-    def _look(self, _self: Any) -> None:
+    def _look(self, _self: Any, *, lightly: bool = False) -> None:
         """Follow surfaces that were renamed, and forget those that were deleted or replaced.
 
         One that a job fills is forgotten by the job alone, which looks between two states.
@@ -71,8 +71,8 @@ class Workspace:
             if not self._follow(surface, _self) and not any(surface is one for one in filling):
                 self._forget(surface)
         self._take_copies(_self)
-        followed = [follow(surface, _self) for surface in self.surfaces.values() if surface.states]
-        self.moved = any(followed)
+        there = [surface for surface in self.surfaces.values() if surface.states]
+        self.moved = any([follow(surface, _self, lightly=lightly) for surface in there])
 
     def _take_copies(self, _self: Any) -> None:
         """Make surfaces of objects that PyMOL has copied from one of ours."""
