@@ -46,15 +46,30 @@ class Layout:
         strips = triangle_strips(faces)
         lengths = np.array([len(strip) for strip in strips], np.int64)
         corners = np.fromiter((v for strip in strips for v in strip), np.int64, lengths.sum())
-        strip = np.repeat(np.arange(len(strips)), lengths)
+        return cls.of_strips(corners, lengths)
+
+    @classmethod
+    def of_strips(cls, corners: np.ndarray, lengths: np.ndarray) -> Layout:
+        """Lay out strips.
+
+        Args:
+            corners: Vertices of all strips, one after another.
+            lengths: Corners of each strip.
+        """
+        strip = np.repeat(np.arange(len(lengths)), lengths)
         slots = np.arange(len(corners)) * len(CORNER) + 3 * strip + 2
-        template = np.zeros(len(corners) * len(CORNER) + 3 * len(strips), np.float32)
+        template = np.zeros(len(corners) * len(CORNER) + 3 * len(lengths), np.float32)
         starts = np.concatenate([[0], np.cumsum(lengths * len(CORNER) + 3)])[:-1]
         template[starts] = BEGIN
         template[starts + 1] = TRIANGLE_STRIP
         template[starts + 2 + lengths * len(CORNER)] = END
         template[slots[:, None] + np.arange(len(CORNER))] = CORNER
         return cls(template=template, corners=corners, slots=slots)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Corners of each strip."""
+        return np.bincount((self.slots - 2 - len(CORNER) * np.arange(len(self.slots))) // 3)
 
     def floats(self, vertices: np.ndarray, normals: np.ndarray, colors: np.ndarray) -> list[float]:
         """Fill in one frame.

@@ -38,8 +38,15 @@ class Frame:
     layout: Layout
 
     @classmethod
-    def read(cls, arrays: dict[str, np.ndarray], last: Frame | None) -> Frame:
+    def read(
+        cls, arrays: dict[str, np.ndarray], last: Frame | None, layout: Layout | None = None
+    ) -> Frame:
         """Check a frame record; faces it leaves out are the last frame's.
+
+        Args:
+            arrays: What came.
+            last: The frame before.
+            layout: How these faces are written, where that is known.
 
         Raises:
             BackendError: If it does not describe a mesh.
@@ -57,7 +64,7 @@ class Frame:
         if not np.isfinite(vertices).all() or not np.isfinite(normals).all():
             raise BackendError("the backend sent a frame with numbers missing; restart it")
         same = last is not None and faces is last.faces
-        layout = last.layout if same and last is not None else Layout.of(faces)
+        layout = last.layout if same and last is not None else layout or Layout.of(faces)
         return cls(vertices, normals, faces, displacement, layout)
 
 
@@ -80,6 +87,8 @@ class Surface:
         hold: Where the molecule was last seen; None where it is not known.
         stored: Frames of a session that are still to be read.
         packed: Frames as a session keeps them.
+        nearest: Of each frame with a new mesh, as far as it was asked for, the first frame's point
+            nearest to each vertex.
     """
 
     name: str
@@ -95,8 +104,8 @@ class Surface:
     hold: Hold | None = None
     stored: StoredFrames | None = None
     packed: PackedFrames = field(default_factory=PackedFrames)
+    nearest: dict[int, np.ndarray] = field(default_factory=dict)
     _shown: dict[int, tuple] = field(default_factory=dict)
-    _nearest: dict[int, np.ndarray] = field(default_factory=dict)
 
     def add_attributes(self, arrays: dict[str, np.ndarray]) -> None:
         """Take values at the points of the first frame.
@@ -115,14 +124,19 @@ class Surface:
         self.attributes.update(arrays)
 
     def at_vertices(self, name: str, k: int) -> np.ndarray | None:
-        """One attribute at the vertices of frame ``k``, from the nearest first-frame point."""
+        """One attribute at the vertices of frame ``k``, from the nearest first-frame point.
+
+        It was the nearest when the frame's mesh was new; its vertices keep it as they move.
+        """
         values = self.attributes.get(name)
         first, frame = self.frames[0], self.frames[k]
         if values is None or frame.faces is first.faces:
             return values
-        if k not in self._nearest:
-            self._nearest[k] = nearest(frame.vertices, first.vertices)
-        return values[self._nearest[k]]
+        while self.frames[k - 1].faces is frame.faces:
+            k -= 1
+        if k not in self.nearest or len(self.nearest[k]) != len(frame.vertices):
+            self.nearest[k] = nearest(self.frames[k].vertices, first.vertices)
+        return values[self.nearest[k]]
 
     def show(self, k: int, _self: Any) -> None:
         """Load frame ``k`` as a state, in the present colours."""
@@ -158,10 +172,11 @@ class Surface:
         if self.stored is None:
             return
         try:
-            arrays = self.stored.read()
+            arrays, layout = self.stored.read()
         except ValueError as error:
             raise BackendError(f"the next frame is damaged ({error})") from error
-        self.frames.append(Frame.read(arrays, self.frames[-1] if self.frames else None))
+        last = self.frames[-1] if self.frames else None
+        self.frames.append(Frame.read(arrays, last, layout))
         if not self.stored.left:
             self.packed = PackedFrames(self.frames, self.stored.texts, self.stored.last)
             self.stored = None
@@ -178,7 +193,7 @@ class Surface:
             stored=None,
             packed=PackedFrames(),
             _shown={k: key for k, key in self._shown.items() if k < states},
-            _nearest={},
+            nearest={},
         )
 
     @property

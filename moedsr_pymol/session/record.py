@@ -7,7 +7,8 @@ ever unpickled here:
     mark     the mark that the object bears in this file
     about    JSON: frames planned, colouring, summary, job, molecule, where it was last seen
     values   npz without pickle, in base64: values at the points of the first frame (``at_NAME``),
-             and the atoms that were sent (``of_NAME``)
+             the atoms that were sent (``of_NAME``), the triangle strips (``strips_NAME``), and
+             which of those points is nearest to vertices of other meshes (``near_NAME``)
     frames   list of texts, see frames.py
     digest   SHA-256 of about, values and frames
 """
@@ -29,9 +30,16 @@ from ..errors import UserError
 from ..follow import Hold
 from ..labels import Label, read_label
 from ..surface import Surface
-from .frames import StoredFrames
+from .frames import (
+    StoredFrames,
+    pack_nearest,
+    pack_strips,
+    strips_of,
+    unpack_nearest,
+    unpack_strips,
+)
 
-_AT, _OF = "at_", "of_"
+_AT, _OF, _STRIPS, _NEAR = "at_", "of_", "strips_", "near_"
 _SENT = tuple(
     field.name for field in fields(Atoms) if field.name not in {f.name for f in fields(Molecule)}
 )
@@ -61,6 +69,10 @@ def write_record(surface: Surface, name: str, mark: str) -> dict[str, Any]:
     if isinstance(atoms, Atoms):
         values |= {f"{_OF}{name}": getattr(atoms, name) for name in _SENT}
     stored = surface.stored
+    strips = pack_strips(stored.strips if stored else strips_of(surface.frames))
+    values |= {f"{_STRIPS}{name}": array for name, array in strips.items()}
+    near = pack_nearest(surface.nearest)
+    values |= {f"{_NEAR}{name}": array for name, array in near.items()}
     record = {
         "object": name,
         "mark": mark,
@@ -95,7 +107,8 @@ def _read(record: dict[str, Any], name: str) -> Surface:
     about, values = json.loads(record["about"]), _unpacked(record["values"])
     label = read_label(about["label"])
     molecule = label.molecule()
-    sent = {name[len(_OF) :]: array for name, array in values.items() if name.startswith(_OF)}
+    sent = _named(values, _OF)
+    strips = unpack_strips(_named(values, _STRIPS))
     if sent:
         molecule = Atoms(**{**vars(molecule), **sent})
     how = about["coloring"]
@@ -108,12 +121,16 @@ def _read(record: dict[str, Any], name: str) -> Surface:
         job=str(about["job"]),
         label=label if about["job"] else None,
         hold=Hold.read(about["hold"]) if about["hold"] else None,
-        stored=StoredFrames(list(record["frames"])),
+        stored=StoredFrames(list(record["frames"]), strips),
     )
     surface.read_next()
-    at = {name[len(_AT) :]: array for name, array in values.items() if name.startswith(_AT)}
-    surface.add_attributes(at)
+    surface.add_attributes(_named(values, _AT))
+    surface.nearest = unpack_nearest(_named(values, _NEAR), len(surface.frames[0].vertices))
     return surface
+
+
+def _named(values: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {name[len(prefix) :]: part for name, part in values.items() if name.startswith(prefix)}
 
 
 def _damaged(name: str, why: str) -> str:
