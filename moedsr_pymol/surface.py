@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,11 @@ from .atoms import Molecule, place, placement
 from .cgo import Layout, load_state
 from .coloring import Coloring
 from .errors import BackendError
+from .follow import Hold, follow
+from .labels import Label
 from .marks import new_mark, set_mark
 from .nearest import nearest
+from .session.frames import PackedFrames, StoredFrames
 from .smoothing import Smoothing
 
 
@@ -35,8 +39,15 @@ class Frame:
     layout: Layout
 
     @classmethod
-    def read(cls, arrays: dict[str, np.ndarray], last: Frame | None) -> Frame:
+    def read(
+        cls, arrays: dict[str, np.ndarray], last: Frame | None, layout: Layout | None = None
+    ) -> Frame:
         """Check a frame record; faces it leaves out are the last frame's.
+
+        Args:
+            arrays: What came.
+            last: The frame before.
+            layout: How these faces are written, where that is known.
 
         Raises:
             BackendError: If it does not describe a mesh.
@@ -54,7 +65,7 @@ class Frame:
         if not np.isfinite(vertices).all() or not np.isfinite(normals).all():
             raise BackendError("the backend sent a frame with numbers missing; restart it")
         same = last is not None and faces is last.faces
-        layout = last.layout if same and last is not None else Layout.of(faces)
+        layout = last.layout if same and last is not None else layout or Layout.of(faces)
         return cls(vertices, normals, faces, displacement, layout)
 
 
@@ -74,6 +85,13 @@ class Surface:
         summary: What the backend said at the end.
         mark: What the object bears, by which it is known again.
         per_atom: Properties of the atoms' residues, as far as they were asked for.
+        job: Its id at the backend; empty where it has none.
+        label: What this computer remembers of the job.
+        hold: Where the molecule was last seen; None where it is not known.
+        stored: Frames of a session that are still to be read.
+        packed: Frames as a session keeps them.
+        nearest: Of each frame with a new mesh, as far as it was asked for, the first frame's point
+            nearest to each vertex.
     """
 
     name: str
@@ -86,8 +104,13 @@ class Surface:
     summary: dict[str, Any] = field(default_factory=dict)
     mark: str = field(default_factory=new_mark)
     per_atom: dict[str, np.ndarray] = field(default_factory=dict)
+    job: str = ""
+    label: Label | None = None
+    hold: Hold | None = None
+    stored: StoredFrames | None = None
+    packed: PackedFrames = field(default_factory=PackedFrames)
+    nearest: dict[int, np.ndarray] = field(default_factory=dict)
     _shown: dict[int, tuple] = field(default_factory=dict)
-    _nearest: dict[int, np.ndarray] = field(default_factory=dict)
 
     def add_attributes(self, arrays: dict[str, np.ndarray]) -> None:
         """Take values at the points of the first frame.
@@ -106,14 +129,19 @@ class Surface:
         self.attributes.update(arrays)
 
     def at_vertices(self, name: str, k: int) -> np.ndarray | None:
-        """One attribute at the vertices of frame ``k``, from the nearest first-frame point."""
+        """One attribute at the vertices of frame ``k``, from the nearest first-frame point.
+
+        It was the nearest when the frame's mesh was new; its vertices keep it as they move.
+        """
         values = self.attributes.get(name)
         first, frame = self.frames[0], self.frames[k]
         if values is None or frame.faces is first.faces:
             return values
-        if k not in self._nearest:
-            self._nearest[k] = nearest(frame.vertices, first.vertices)
-        return values[self._nearest[k]]
+        while self.frames[k - 1].faces is frame.faces:
+            k -= 1
+        if k not in self.nearest or len(self.nearest[k]) != len(frame.vertices):
+            self.nearest[k] = nearest(self.frames[k].vertices, first.vertices)
+        return values[self.nearest[k]]
 
     def show(self, k: int, _self: Any) -> None:
         """Load frame ``k`` as a state, in the present colours."""
@@ -124,8 +152,54 @@ class Surface:
         )
         if not self._shown:
             set_mark(self.name, self.mark, _self)
-            place(self.name, placement(self.atoms, _self), _self)
+            self._lay_on(_self)
         self._shown[k] = key
+
+    def _lay_on(self, _self: Any) -> None:
+        """Place the new object on its molecule, which may have moved since it was sent."""
+        if self.hold is None:
+            place(self.name, placement(self.atoms, _self), _self)
+            return
+        place(self.name, self.hold.placement, _self)
+        self.hold.lie(self.hold.placement)
+        follow(self, _self)
+
+    def show_as_it_is(self) -> None:
+        """Take the one state that its object has for the first frame."""
+        self._shown = {0: self.coloring.key(self)}
+
+    def read_next(self) -> None:
+        """Read the next frame that a session kept.
+
+        Raises:
+            BackendError: If it is damaged.
+        """
+        if self.stored is None:
+            return
+        try:
+            arrays, layout = self.stored.read()
+        except ValueError as error:
+            raise BackendError(f"the next frame is damaged ({error})") from error
+        last = self.frames[-1] if self.frames else None
+        self.frames.append(Frame.read(arrays, last, layout))
+        if not self.stored.left:
+            self.packed = PackedFrames(self.frames, self.stored.texts, self.stored.last)
+            self.stored = None
+
+    def copied(self, name: str, states: int) -> Surface:
+        """The same for a copy of its object, made when it had so many states."""
+        return replace(
+            self,
+            name=name,
+            mark=new_mark(),
+            frames=self.frames[:states],
+            attributes=dict(self.attributes),
+            hold=deepcopy(self.hold),
+            stored=None,
+            packed=PackedFrames(),
+            _shown={k: key for k, key in self._shown.items() if k < states},
+            nearest={},
+        )
 
     @property
     def states(self) -> int:
