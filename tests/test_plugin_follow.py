@@ -33,7 +33,7 @@ def look(cmd: Any) -> Any:
 
 
 def drawn(cmd: Any, name: str = "prot", state: int = 1) -> np.ndarray:
-    return np.array(cmd.get_model(name, state).get_coord_list())
+    return np.array(cmd.get_model(f"{name} and not hydro", state).get_coord_list())
 
 
 def lies(cmd: Any, molecule: str = "prot", surface: str = "prot_surf", state: int = 1) -> bool:
