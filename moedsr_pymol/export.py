@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from .arguments import unquoted
 from .atoms import Atoms, moved, object_matrix
 from .errors import UserError
 from .glb import Shape, glb

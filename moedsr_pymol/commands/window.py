@@ -21,6 +21,10 @@ def moedsr_panel(quiet=1, *, _self=cmd):
 
         moedsr_panel
 
+    EXAMPLE
+
+        moedsr_panel
+
     SEE ALSO
 
         moedsr_predict, moedsr_color, moedsr_jobs, moedsr_backend

@@ -78,6 +78,12 @@ _KNOWN: tuple[tuple[str, str, str, str], ...] = (
         "settings",
     ),
     (
+        r"sends us on to",
+        "The address leads elsewhere",
+        "If you trust the address that is named below, use that one.",
+        "settings",
+    ),
+    (
         r"speaks protocol|does not say which protocol|needs .* or later, below",
         "The versions do not fit",
         "Plugin and server must be of the same time: update the one that is named below.",
