@@ -75,7 +75,8 @@ def frames_of(arrays: Iterator[dict[str, np.ndarray]]) -> list[Frame]:
         decoded, received = decode(data, before)
         if before is not None and decoded["faces"] is before.faces:
             del decoded["faces"]
-        frames.append(Frame.read(decoded, frames[-1] if frames else None))
+        last = frames[-1] if frames else None
+        frames.append(Frame.read(decoded, last, record=data))
     return frames
 
 

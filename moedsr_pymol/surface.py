@@ -5,6 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
+from weakref import ReferenceType, ref
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from .follow import Hold, follow
 from .labels import Label
 from .marks import new_mark, set_mark
 from .nearest import nearest
-from .session.frames import PackedFrames, StoredFrames
+from .session.frames import StoredFrames
 from .smoothing import Smoothing
 
 
@@ -30,6 +31,8 @@ class Frame:
         faces: Vertex indices of each triangle, int32 (m, 3); shared between frames.
         displacement: Signed distance from the first surface, positive outward [Å], (n,).
         layout: How a state of these faces is written; shared between frames.
+        record: The compact frame that it came as; empty for one that was changed since.
+        after: The frame that this record is read after.
     """
 
     vertices: np.ndarray
@@ -37,10 +40,16 @@ class Frame:
     faces: np.ndarray
     displacement: np.ndarray
     layout: Layout
+    record: bytes = field(default=b"", init=False, repr=False, compare=False)
+    after: ReferenceType[Frame] | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
     def read(
-        cls, arrays: dict[str, np.ndarray], last: Frame | None, layout: Layout | None = None
+        cls,
+        arrays: dict[str, np.ndarray],
+        last: Frame | None,
+        layout: Layout | None = None,
+        record: bytes = b"",
     ) -> Frame:
         """Check a frame record; faces it leaves out are the last frame's.
 
@@ -48,6 +57,7 @@ class Frame:
             arrays: What came.
             last: The frame before.
             layout: How these faces are written, where that is known.
+            record: The compact frame that they came as.
 
         Raises:
             BackendError: If it does not describe a mesh.
@@ -66,7 +76,10 @@ class Frame:
             raise BackendError("the backend sent a frame with numbers missing; restart it")
         same = last is not None and faces is last.faces
         layout = last.layout if same and last is not None else layout or Layout.of(faces)
-        return cls(vertices, normals, faces, displacement, layout)
+        frame = cls(vertices, normals, faces, displacement, layout)
+        object.__setattr__(frame, "record", record)
+        object.__setattr__(frame, "after", None if last is None else ref(last))
+        return frame
 
 
 @dataclass
@@ -89,7 +102,6 @@ class Surface:
         label: What this computer remembers of the job.
         hold: Where the molecule was last seen; None where it is not known.
         stored: Frames of a session that are still to be read.
-        packed: Frames as a session keeps them.
         nearest: Of each frame with a new mesh, as far as it was asked for, the first frame's point
             nearest to each vertex.
     """
@@ -108,7 +120,6 @@ class Surface:
     label: Label | None = None
     hold: Hold | None = None
     stored: StoredFrames | None = None
-    packed: PackedFrames = field(default_factory=PackedFrames)
     nearest: dict[int, np.ndarray] = field(default_factory=dict)
     _shown: dict[int, tuple] = field(default_factory=dict)
 
@@ -177,13 +188,12 @@ class Surface:
         if self.stored is None:
             return
         try:
-            arrays, layout = self.stored.read()
+            arrays, layout, record = self.stored.read()
         except ValueError as error:
             raise BackendError(f"the next frame is damaged ({error})") from error
         last = self.frames[-1] if self.frames else None
-        self.frames.append(Frame.read(arrays, last, layout))
+        self.frames.append(Frame.read(arrays, last, layout, record))
         if not self.stored.left:
-            self.packed = PackedFrames(self.frames, self.stored.texts, self.stored.last)
             self.stored = None
 
     def copied(self, name: str, states: int) -> Surface:
@@ -196,7 +206,6 @@ class Surface:
             attributes=dict(self.attributes),
             hold=deepcopy(self.hold),
             stored=None,
-            packed=PackedFrames(),
             _shown={k: key for k, key in self._shown.items() if k < states},
             nearest={},
         )

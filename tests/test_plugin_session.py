@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import pickle
 from collections.abc import Iterator
 from dataclasses import replace
@@ -222,6 +223,30 @@ def test_a_frame_that_lies_ends_the_surface_there(cmd, fresh, backend, tmp_path,
     fresh.load(str(tmp_path / "a.pse"))
     assert "'prot_surf' ends at state 2" in capsys.readouterr().out
     assert states(fresh, "prot_surf") == 2 == len(surface_of(fresh).frames)
+
+
+def shaken(frames: list[Any]) -> list[Any]:
+    return [replace(frame, vertices=frame.vertices + np.float32(0.003)) for frame in frames]
+
+
+@pytest.mark.parametrize("change", [shaken, lambda frames: frames[::2]])
+def test_frames_that_were_changed_are_kept_as_they_are_now(cmd, fresh, backend, tmp_path, change):
+    call(cmd, "moedsr_predict", "prot", frames=5)
+    surface = surface_of(cmd)
+    surface.frames[:] = change(surface.frames)
+    cmd.save(str(tmp_path / "a.pse"))
+    fresh.load(str(tmp_path / "a.pse"))
+    again = surface_of(fresh)
+    for one, other in zip(surface.frames, again.frames, strict=True):
+        assert np.linalg.norm(one.vertices - other.vertices, axis=1).max() < 0.0068
+
+
+def test_frames_as_they_came_are_kept_byte_by_byte(cmd, backend):
+    call(cmd, "moedsr_predict", "prot", frames=3)
+    (kept,) = cmd.get_session()["moedsr"]["surfaces"]
+    assert [base64.b64decode(text) for text in kept["frames"]] == [
+        frame.record for frame in surface_of(cmd).frames
+    ]
 
 
 def test_a_session_saved_in_mid_job_keeps_the_frames_that_are_there(

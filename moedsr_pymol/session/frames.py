@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,56 +22,51 @@ Strips = tuple[np.ndarray, np.ndarray]
 """Corners of all strips of a topology, and how many each strip has."""
 
 
-class PackedFrames:
-    """Frames of one surface as text, kept so that saving again costs nothing.
+def frame_texts(frames: list[Frame]) -> list[str]:
+    """One text a frame, each to be read after the one before it.
 
-    Args:
-        frames: Frames that are text already.
-        texts: Their texts.
-        last: What the next frame is written against.
+    Frames that are here as they came are the records they came as.
+
+    Raises:
+        ValueError: If a frame holds numbers that are not finite.
     """
-
-    def __init__(
-        self,
-        frames: Iterable[Frame] = (),
-        texts: Iterable[str] = (),
-        last: FrameState | None = None,
-    ) -> None:
-        self._frames, self._texts, self._last = list(frames), list(texts), last
-
-    def texts(self, frames: list[Frame]) -> list[str]:
-        """One text a frame, each read after the one before it.
-
-        Raises:
-            ValueError: If a frame holds numbers that are not finite.
-        """
-        known = len(self._frames)
-        if len(frames) < known or any(a is not b for a, b in zip(self._frames, frames)):  # noqa: B905
-            self._frames, self._texts, self._last = [], [], None
-        for frame in frames[len(self._frames) :]:
+    records = _as_they_came(frames)
+    if records is None:
+        records, last = [], None
+        for frame in frames:
             arrays = {
                 "vertices": frame.vertices,
                 "normals": frame.normals,
                 "displacement": frame.displacement,
                 "faces": frame.faces,
             }
-            data, self._last = encode_frame(arrays, self._last)
-            self._frames.append(frame)
-            self._texts.append(base64.b64encode(data).decode("ascii"))
-        return list(self._texts)
+            record, last = encode_frame(arrays, last)
+            records.append(record)
+    return [base64.b64encode(record).decode("ascii") for record in records]
+
+
+def _as_they_came(frames: list[Frame]) -> list[bytes] | None:
+    """Records of frames; None if one was changed, left out or put in."""
+    last: Frame | None = None
+    for frame in frames:
+        before = frame.after() if frame.after is not None else None
+        if not frame.record or before is not last:
+            return None
+        last = frame
+    return [frame.record for frame in frames]
 
 
 class StoredFrames:
     """Frames of one surface that are still text.
 
     Args:
-        texts: What :meth:`PackedFrames.texts` gave, all of it.
+        texts: What :func:`frame_texts` gave, all of it.
         strips: What :func:`strips_of` gave.
     """
 
     def __init__(self, texts: list[str], strips: list[Strips]) -> None:
         self.texts, self.strips = texts, strips
-        self.last: FrameState | None = None
+        self._last: FrameState | None = None
         self._at = self._topologies = 0
 
     @property
@@ -80,28 +74,28 @@ class StoredFrames:
         """Whether there are more."""
         return self._at < len(self.texts)
 
-    def read(self) -> tuple[dict[str, np.ndarray], Layout | None]:
+    def read(self) -> tuple[dict[str, np.ndarray], Layout | None, bytes]:
         """Arrays of the next frame, without ``faces`` where they are those of the one before.
 
         Returns:
-            The arrays, and how new faces are written.
+            The arrays, how new faces are written, and the record.
 
         Raises:
             ValueError: If it is damaged.
         """
-        before = self.last
+        before = self._last
         try:
             data = base64.b64decode(self.texts[self._at], validate=True)
         except (binascii.Error, TypeError, ValueError) as error:
             raise ValueError(f"no text of a frame ({error})") from error
         arrays: dict[str, Any]
-        arrays, self.last = decode_frame(data, before)
+        arrays, self._last = decode_frame(data, before)
         self._at += 1
         if before is not None and arrays["faces"] is before.faces:
             del arrays["faces"]
-            return arrays, None
+            return arrays, None, data
         self._topologies += 1
-        return arrays, self._layout(arrays["faces"])
+        return arrays, self._layout(arrays["faces"]), data
 
     def _layout(self, faces: np.ndarray) -> Layout | None:
         """Strips that were kept for these faces; None where they do not fit."""

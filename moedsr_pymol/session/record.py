@@ -33,6 +33,7 @@ from ..smoothing import Smoothing
 from ..surface import Surface
 from .frames import (
     StoredFrames,
+    frame_texts,
     pack_nearest,
     pack_strips,
     strips_of,
@@ -80,7 +81,7 @@ def write_record(surface: Surface, name: str, mark: str) -> dict[str, Any]:
         "mark": mark,
         "about": json.dumps(about),
         "values": _packed(values),
-        "frames": stored.texts if stored else surface.packed.texts(surface.frames),
+        "frames": stored.texts if stored else frame_texts(surface.frames),
     }
     return {**record, "digest": _digest(record)}
 
