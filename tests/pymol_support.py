@@ -103,8 +103,9 @@ class FakeBackend:
         job_id = f"job{len(self.jobs)}"
         self.jobs[job_id] = {"arrays": arrays, "options": options, "cancelled": False}
         self.jobs[job_id]["status"] = {
-            "id": job_id, "state": "queued", "kind": options.get("kind", "predict"), "frames_done": 0,
-            "frames": options.get("frames", 1), "age_s": 1.0, "seconds": 0.0, "error": None,
+            "id": job_id, "state": "queued", "kind": options.get("kind", "predict"),
+            "frames_done": 0, "frames": options.get("frames", 1), "age_s": 1.0, "seconds": 0.0,
+            "error": None,
         }  # fmt: skip
         return self.jobs[job_id]["status"]
 
@@ -207,7 +208,7 @@ class FakeBackend:
                 if job is None:
                     return self._json(404, {"detail": "there is no such job"})
                 if path.endswith("/stream"):
-                    return self._stream(job, int(parts[1].split("=")[1]))
+                    return self._stream(job, int(parts[1].split("=")[1]) if parts[1:] else 0)
                 if path.endswith("/result"):
                     return self._bytes(200, {}, backend.behaviour["result"])
                 if method == "GET":
