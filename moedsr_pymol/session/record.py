@@ -5,7 +5,8 @@ ever unpickled here:
 
     object   its object in PyMOL
     mark     the mark that the object bears in this file
-    about    JSON: frames planned, colouring, smoothing, summary, job, molecule, where it was last seen
+    about    JSON: frames planned, colouring, smoothing, summary, job, molecule and where it was
+             last seen
     values   npz without pickle, in base64: values at the points of the first frame (``at_NAME``),
              the atoms that were sent (``of_NAME``), the triangle strips (``strips_NAME``), and
              which of those points is nearest to vertices of other meshes (``near_NAME``)
