@@ -240,14 +240,30 @@ def placement(molecule: Molecule, _self: Any) -> np.ndarray:
     the history of what has been applied to x already (``align``, ``transform_object``), so a
     change of S since the atoms were read is a move to follow.
     """
-    name = molecule.object_name
-    if name not in _self.get_names("objects"):
+    if molecule.object_name not in _self.get_names("objects"):
         return np.eye(4)
+    drawn, applied = matrices(molecule, _self)
+    return drawn @ applied
+
+
+def matrices(molecule: Molecule, _self: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Matrices of a molecule that is there, each (4, 4).
+
+    Returns:
+        What carries its stored coordinates to where PyMOL draws them, and what PyMOL has noted
+        that it applied to stored coordinates since they were sent.
+    """
+    name = molecule.object_name
     matrix = _ttt_matrix(_self.get_object_ttt(name))
-    state = _state_matrix(name, min(molecule.state, max(_self.count_states(name), 1)), _self)
+    state = _state_matrix(name, state_there(molecule, _self), _self)
     if _matrix_mode(name, _self) > 0:
-        return matrix @ state
-    return matrix @ state @ np.linalg.inv(molecule.history)
+        return matrix @ state, np.eye(4)
+    return matrix, state @ np.linalg.inv(molecule.history)
+
+
+def state_there(molecule: Molecule, _self: Any) -> int:
+    """The state that was sent, or the last one where there are fewer now."""
+    return min(molecule.state, max(_self.count_states(molecule.object_name), 1))
 
 
 def drawn_positions(selection: str, _self: Any) -> np.ndarray:

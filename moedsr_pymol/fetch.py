@@ -12,6 +12,7 @@ from .atoms import Molecule, single_object
 from .backends import Backend, all_backends, backend_named
 from .coloring import Coloring
 from .errors import UserError
+from .follow import Hold
 from .jobs import Job
 from .labels import Label, drop_labels, load_labels
 from .predict import run
@@ -65,8 +66,12 @@ def fetch(
     lies_on = _molecule(label, molecule, _self)
     wanted = name or (label.surface if label else "") or f"{lies_on.object_name or job}_surf"
     free = workspace.free_name(wanted, wanted, _self)
-    surface = Surface(free, lies_on, coloring, planned=label.frames if label else 1)
-    receiver = Receiver(backend_of(job, backend, labels), _old_job(job))
+    where = backend_of(job, backend, labels)
+    if label is None:
+        label = Label.of(lies_on, backend=where.name, selection="", surface=free, frames=1)
+    hold = Hold.of(lies_on, _self)
+    surface = Surface(free, lies_on, coloring, planned=label.frames, label=label, hold=hold)
+    receiver = Receiver(where, _old_job(job))
     run(Job(surface, receiver, workspace, Progress(surface, quiet), _self), wait, _self)
     return free
 

@@ -115,6 +115,7 @@ class Job:
             self.surface.frames.clear()
 
     def _on_job(self, job: str) -> None:
+        self.surface.job = job
         if self.backend != "local":
             self.progress.say(f"job {job} at {self.backend}")
 
@@ -125,7 +126,7 @@ class Job:
     def _on_frame(self, frame: Frame) -> None:
         if not self.surface.frames:
             self._workspace.make_room(self.surface.name, self._cmd)
-            self._workspace.surfaces[self.surface.name] = self.surface
+            self._workspace.add(self.surface, self._cmd)
         self.surface.frames.append(frame)
         self.surface.show(len(self.surface.frames) - 1, self._cmd)
 

@@ -12,6 +12,8 @@ from .failures import tell
 
 TICK_MS = 10
 WAIT_S = 0.1
+FAILED_S = 2.0
+"""Time after which a look that failed is tried again [s]."""
 _BINDINGS = ("PyQt5", "PySide2", "PyQt6", "PySide6")
 
 
@@ -162,6 +164,49 @@ def wait_between_events(task: Task, _self: Any) -> None:
         (loop.exec if hasattr(loop, "exec") else loop.exec_)()
     finally:
         _waiting.pop()
+
+
+class _Watch:
+    """Looks after something, again and again, while there is something to look after."""
+
+    def __init__(self, look: Callable[[], float | None], at_end: Callable[[], None]) -> None:
+        from pymol.Qt import QtCore
+
+        self._look, self._at_end = look, at_end
+        self._timer = QtCore.QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._tick)
+        self._timer.start(TICK_MS)
+
+    def _tick(self) -> None:
+        try:
+            rest = self._look()
+        except Exception:  # PyMOL raises different types from version to version
+            rest = FAILED_S
+        if rest is None:
+            self._at_end()
+        else:
+            self._timer.start(int(1000 * rest))
+
+
+_watches: dict[int, _Watch] = {}
+
+
+def watch(owner: object, look: Callable[[], float | None]) -> None:
+    """Look after something in a window; without one, or with a watch already, do nothing.
+
+    Args:
+        owner: What has the watch.
+        look: Does the looking, and returns the time until the next one [s]; None ends the watch.
+    """
+    if id(owner) not in _watches and in_window() and _has_events():
+        _watches[id(owner)] = _Watch(look, lambda: _watches.__delitem__(id(owner)))
+
+
+def _has_events() -> bool:
+    from pymol.Qt import QtCore
+
+    return QtCore.QCoreApplication.instance() is not None
 
 
 def in_script(_self: Any) -> bool:

@@ -212,7 +212,7 @@ class FakeBackend:
                 if job is None:
                     return self._json(404, {"detail": "there is no such job"})
                 if path.endswith("/stream"):
-                    return self._stream(job, int(parts[1].split("=")[1]))
+                    return self._stream(job, int(parts[1].split("=")[1]) if parts[1:] else 0)
                 if path.endswith("/result"):
                     return self._bytes(200, {}, backend.behaviour["result"])
                 if method == "GET":

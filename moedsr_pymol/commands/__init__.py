@@ -10,6 +10,7 @@ from ..coloring import MODES
 from ..labels import load_labels
 from ..measure.profile import MEASURES
 from ..palettes import PALETTES
+from ..session.hooks import install
 from ..workspace import Workspace
 from .comparing import moedsr_compare
 from .computing import ACTIONS, moedsr_backend, moedsr_models
@@ -34,6 +35,7 @@ def register(_self: Any) -> None:
     """Teach a PyMOL the commands, their help and their completion."""
     for command in COMMANDS:
         _self.extend(command.__name__, command)
+    install(_self)
 
     def words(make: Any, what: str, end: str) -> list[Any]:
         return [lambda: _self.Shortcut(make()), what, end]

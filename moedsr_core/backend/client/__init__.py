@@ -3,6 +3,9 @@
 The plugin carries a copy, so nothing else of the core is imported, and Python 3.9 must do.
 """
 
+from ..wire.frames import FrameState
+from ..wire.frames import decode as decode_frame
+from ..wire.frames import encode as encode_frame
 from .address import Address, Ways, is_loopback, plain_url
 from .client import BackendClient
 from .errors import BackendError, RefusedError, StoppedError, UnreachableError, UserError
@@ -17,6 +20,7 @@ __all__ = [
     "BackendClient",
     "BackendError",
     "Follower",
+    "FrameState",
     "Needs",
     "Patience",
     "Record",
@@ -26,6 +30,8 @@ __all__ = [
     "UserError",
     "Ways",
     "checked_health",
+    "decode_frame",
+    "encode_frame",
     "is_loopback",
     "misfit",
     "pack_request",
