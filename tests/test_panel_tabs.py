@@ -143,7 +143,7 @@ def test_jobs_are_listed_loaded_and_deleted_after_a_question(qtbot, made, lines,
     made.open_tab("jobs")
     wait(qtbot, lambda: jobs.rows)
     assert [jobs.table.topLevelItem(0).text(k) for k in range(5)] == [
-        "prot", "done", "4/4", "1 s", "here",
+        "prot_surf", "done", "4/4", "1 s", "here",
     ]  # fmt: skip
     assert not jobs.load.isEnabled()
     jobs.table.setCurrentItem(jobs.table.topLevelItem(0))

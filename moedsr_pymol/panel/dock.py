@@ -129,7 +129,7 @@ class Panel(QtWidgets.QDockWidget):
         """Let the tab that is shown work, and the others rest."""
         shown = self.isVisible()
         current = self.tabs.currentIndex()
-        self.predict.light.set_active(shown and current == 0)
+        self.predict.set_active(shown and current == 0)
         self.predict.jobs.set_active(shown)
         self.look.set_active(shown and current == 1)
         self.measure.set_active(shown and current == 2)

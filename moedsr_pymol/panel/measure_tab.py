@@ -141,6 +141,7 @@ class MeasureTab(QtWidgets.QWidget):
     def set_active(self, active: bool) -> None:
         """Look for what commands have found, or rest."""
         if active:
+            self._list_names()
             self._look()
             self._timer.start()
         else:

@@ -164,6 +164,13 @@ class PredictTab(QtWidgets.QWidget):
         ):  # fmt: skip
             self._desk.choices.set(name, value)
 
+    def set_active(self, active: bool) -> None:
+        """Show how things are now, and ask the backend now and then; or rest."""
+        if active:
+            self._list_backends()
+            self.molecule.look()
+        self.light.set_active(active)
+
     @property
     def order(self) -> PredictOrder:
         """What is chosen."""
