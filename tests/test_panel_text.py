@@ -6,8 +6,9 @@ import ast
 from pathlib import Path
 
 import pytest
-from pymol_support import open_pymol
+from pymol_support import call, open_pymol
 
+from moedsr_pymol import MENU
 from moedsr_pymol.errors import BackendError, UserError
 from moedsr_pymol.panel.advice import advise, sentence
 from moedsr_pymol.panel.emit import command, path_text, selection_text
@@ -75,6 +76,17 @@ def test_an_order_leaves_out_what_is_usual():
         "moedsr_predict (prot and chain A), frames=5, name=s, model=m, state=2, spacing=0.5, "
         "mesh=marching_cubes, color=chain, seed=3, duration=1 ns, level=1.4, backend=lab"
     )
+
+
+def test_without_a_window_the_panel_refuses_with_one_sentence():
+    from pymol import CmdException
+
+    with open_pymol("") as cmd, pytest.raises(CmdException, match="needs PyMOL's window"):
+        call(cmd, "moedsr_panel")
+
+
+def test_the_menu_opens_the_panel_first():
+    assert MENU[0] == ("Panel", "moedsr_panel")
 
 
 ADVICE = {

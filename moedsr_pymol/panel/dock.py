@@ -17,6 +17,8 @@ from .settings_tab import SettingsTab
 
 WIDTH, HEIGHT = 420, 680
 LEAST_WIDTH = 360
+SETTLE_MS = 1000
+"""Time after which a new size or place is kept [ms]: PyMOL may end without telling anybody."""
 
 
 class Panel(QtWidgets.QDockWidget):
@@ -61,6 +63,12 @@ class Panel(QtWidgets.QDockWidget):
         layout.addLayout(holder)
         self.setWidget(body)
         body.setMinimumWidth(LEAST_WIDTH)
+        self._later = QtCore.QTimer(self)
+        self._later.setSingleShot(True)
+        self._later.setInterval(SETTLE_MS)
+        self._later.timeout.connect(self.remember)
+        for changed in (self.topLevelChanged, self.dockLocationChanged, self.tabs.currentChanged):
+            changed.connect(lambda *_: self._later.start())
         self.tabs.setCurrentIndex(min(self.desk.choices.get("tab", 0), self.tabs.count() - 1))
 
     @classmethod
@@ -111,6 +119,11 @@ class Panel(QtWidgets.QDockWidget):
             left = window.dockWidgetArea(self) == QtCore.Qt.DockWidgetArea.LeftDockWidgetArea
             kept.set("area", "left" if left else "right")
         kept.keep()
+
+    def resizeEvent(self, event: Any) -> None:
+        """Remember the size, once it stays."""
+        super().resizeEvent(event)
+        self._later.start()
 
     def showEvent(self, event: Any) -> None:
         """Look at PyMOL while there is somebody to look at the panel."""

@@ -194,6 +194,7 @@ class PredictTab(QtWidgets.QWidget):
     def predict(self) -> None:
         """Start what is chosen."""
         self.remember()
+        self._desk.choices.keep()
         self.jobs.begin()
         order, before = self.order, set(self._desk.jobs.values())
         self._desk.attempt(order.line)
