@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from panel_support import *  # noqa: F403
 from panel_support import predicted, wait
@@ -209,3 +211,19 @@ def test_size_and_choices_are_there_the_next_time(qtbot, panel, open_panel):
     assert again.predict.order.frames == 33
     assert again.predict.order.spacing == panel.predict.spacing.itemData(2)
     assert again.tabs.currentIndex() == 3
+
+
+def test_commands_that_ask_a_server_let_the_windows_events_go_on(qtbot, panel, cmd):
+    from pymol.Qt import QtCore
+
+    from moedsr_pymol.window import outside
+
+    passed = threading.Event()
+    QtCore.QTimer.singleShot(20, passed.set)
+    assert outside(lambda: passed.wait(20), cmd)
+    with pytest.raises(BackendError, match="away"):
+        outside(fail, cmd)
+
+
+def fail() -> None:
+    raise BackendError("it is away")
