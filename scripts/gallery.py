@@ -1,6 +1,7 @@
 """Make the pictures of docs/gallery.md and the movie of docs/first.md.
 
-Usage: ``python scripts/gallery.py``. A PyMOL without a window predicts interleukin-2, which comes with PyMOL, and traces rays.
+Usage: ``python scripts/gallery.py``. A PyMOL without a window predicts interleukin-2, which comes
+with PyMOL, and traces rays.
 """
 
 from __future__ import annotations
