@@ -254,8 +254,8 @@ def matrices(molecule: Molecule, _self: Any) -> tuple[np.ndarray, np.ndarray]:
         that it applied to stored coordinates since they were sent.
     """
     name = molecule.object_name
-    matrix = _ttt_matrix(_self.get_object_ttt(name))
-    state = _state_matrix(name, state_there(molecule, _self), _self)
+    shown = state_there(molecule, _self)
+    matrix, state = object_matrix(name, _self, shown), _state_matrix(name, shown, _self)
     if _matrix_mode(name, _self) > 0:
         return matrix @ state, np.eye(4)
     return matrix, state @ np.linalg.inv(molecule.history)
@@ -281,7 +281,7 @@ def drawn_positions(selection: str, _self: Any) -> np.ndarray:
         state = object_state(name, -1, _self)
         within = f"({selection}) and ({name})"
         _self.iterate_state(state, within, "rows.append((x, y, z))", space={"rows": rows})
-        matrix = _ttt_matrix(_self.get_object_ttt(name))
+        matrix = object_matrix(name, _self, state)
         if _matrix_mode(name, _self) > 0:
             matrix = matrix @ _state_matrix(name, state, _self)
         found.append(moved(np.array(rows, np.float64).reshape(-1, 3), matrix))
@@ -301,23 +301,17 @@ def place(name: str, matrix: np.ndarray, _self: Any) -> None:
     _self.set_object_ttt(name, [float(value) for value in np.asarray(matrix).ravel()])
 
 
-def object_matrix(name: str, _self: Any) -> np.ndarray:
-    """Matrix that an object without state matrices is drawn with, (4, 4)."""
-    return _ttt_matrix(_self.get_object_ttt(name))
+def object_matrix(name: str, _self: Any, state: int = 1) -> np.ndarray:
+    """An object's TTT matrix as a plain one, (4, 4), without the matrix of a state.
+
+    ``get_object_ttt`` would tell it, but ends PyMOL 2.5 where an object has none.
+    """
+    both = _state_matrix(name, state, _self, incl_ttt=1)
+    return both @ np.linalg.inv(_state_matrix(name, state, _self))
 
 
-def _ttt_matrix(ttt: Any) -> np.ndarray:
-    """Plain matrix of PyMOL's TTT: its last row is a shift before the rotation."""
-    if ttt is None:
-        return np.eye(4)
-    matrix = np.array(ttt, np.float64).reshape(4, 4)
-    matrix[:3, 3] += matrix[:3, :3] @ matrix[3, :3]
-    matrix[3] = 0.0, 0.0, 0.0, 1.0
-    return matrix
-
-
-def _state_matrix(name: str, state: int, _self: Any) -> np.ndarray:
-    matrix = _self.get_object_matrix(name, state, incl_ttt=0)
+def _state_matrix(name: str, state: int, _self: Any, incl_ttt: int = 0) -> np.ndarray:
+    matrix = _self.get_object_matrix(name, state, incl_ttt=incl_ttt)
     return np.eye(4) if matrix is None else np.array(matrix, np.float64).reshape(4, 4)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -102,3 +103,10 @@ def test_the_picture_shows_the_surface_around_the_moved_molecule(cmd, monkeypatc
         centers.append(np.argwhere(pixels > 20).mean(axis=0))
     np.testing.assert_allclose(centers[0], centers[1], atol=4)
     assert len(np.argwhere(pixels > 20)) > 300
+
+
+def test_the_call_that_ends_an_older_pymol_is_not_made():
+    """PyMOL 2.5's ``get_object_ttt`` crashes where an object has no TTT matrix."""
+    package = Path(__file__).resolve().parents[1] / "moedsr_pymol"
+    for source in package.rglob("*.py"):
+        assert ".get_object_ttt(" not in source.read_text(encoding="utf-8"), source
