@@ -8,11 +8,10 @@ Needs a display, which may be virtual::
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
+
+from window_picture import run_in_window
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PICTURES = REPOSITORY / "docs" / "images"
@@ -142,18 +141,7 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=40, help="frames of the prediction")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as home:
-        script = Path(home) / "play.py"
-        script.write_text(INSIDE % (str(options.out), options.frames), encoding="utf-8")
-        environment = {**os.environ, "HOME": home, "LIBGL_ALWAYS_SOFTWARE": "1"}
-        for name in ("MOEDSR_CONFIG_DIR", "MOEDSR_JOBS_DIR", "XDG_DATA_HOME", "XDG_CONFIG_HOME"):
-            environment.pop(name, None)
-        environment["PYTHONPATH"] = os.pathsep.join(
-            filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])
-        )
-        environment.pop("QT_QPA_PLATFORM", None)
-        command = [sys.executable, "-m", "pymol", "-qk", str(script)]
-        return subprocess.run(command, env=environment, check=False).returncode
+    return run_in_window(INSIDE % (str(options.out), options.frames))
 
 
 if __name__ == "__main__":

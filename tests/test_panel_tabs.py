@@ -117,7 +117,7 @@ def test_what_a_typed_command_measures_is_shown_too(made, cmd):
     pick(made.measure.kind, made.measure.kind.itemData(1))
     assert made.measure.views == []
     cmd.do("moedsr_shape prot_surf")
-    made.measure._look()
+    made.measure.look()
     assert [view.chart.title for view in made.measure.views]
     assert made.measure.save.isEnabled()
     assert all(not view.grab().isNull() for view in made.measure.views)

@@ -15,6 +15,7 @@ from .advice import sentence
 from .chart_view import ChartView
 from .desk import Desk
 from .emit import command, number_text, path_text, selection_text
+from .looking import Looking
 from .parts import Form, ask_file, button, choice, column, expanding, hint, real, refill, row
 
 EVERY_MS = 400
@@ -62,7 +63,7 @@ KINDS = (
 )  # fmt: skip
 
 
-class MeasureTab(QtWidgets.QWidget):
+class MeasureTab(Looking):
     """What to measure of which surface, and a chart of what was found.
 
     Args:
@@ -70,7 +71,7 @@ class MeasureTab(QtWidgets.QWidget):
     """
 
     def __init__(self, desk: Desk, parent: Any = None) -> None:
-        super().__init__(parent)
+        super().__init__(EVERY_MS, parent)
         self._desk, self._seen, self._found = desk, -1, None
         self.views: list[ChartView] = []
         self._make_fields()
@@ -83,9 +84,6 @@ class MeasureTab(QtWidgets.QWidget):
         layout.addLayout(self._charts, 1)
         layout.addStretch(0)
         desk.watch.changed.connect(self._list_names)
-        self._timer = QtCore.QTimer(self)
-        self._timer.setInterval(EVERY_MS)
-        self._timer.timeout.connect(self._look)
         self._list_names()
         self._show_kind()
 
@@ -142,10 +140,7 @@ class MeasureTab(QtWidgets.QWidget):
         """Look for what commands have found, or rest."""
         if active:
             self._list_names()
-            self._look()
-            self._timer.start()
-        else:
-            self._timer.stop()
+        super().set_active(active)
 
     @property
     def chosen(self) -> Kind:
@@ -166,7 +161,7 @@ class MeasureTab(QtWidgets.QWidget):
             self._show_gate(surface)
             return
         self._desk.attempt(lambda: self.line())
-        self._look()
+        self.look()
 
     def line(self, file: str = "") -> str:
         """The command.
@@ -212,7 +207,7 @@ class MeasureTab(QtWidgets.QWidget):
         self.about.setText(kind.about)
         self._show_kept()
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Show what a command has found since, and how far one is."""
         workspace = self._desk.workspace
         if workspace.measurements != self._seen:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 from typing import Any
 
-from pymol.Qt import QtCore, QtWidgets
+from pymol.Qt import QtWidgets
 
 from .advice import sentence
 from .desk import Desk
 from .emit import command, path_text
+from .looking import Looking
 from .parts import ask_file, button, column, heading, hint, row
 
 EVERY_MS = 400
@@ -24,7 +25,7 @@ GIF, MP4 = "Animated picture (*.gif)", "Video (*.mp4)"
 COMMANDS = ("moedsr_movie", "moedsr_save")
 
 
-class Saving(QtWidgets.QWidget):
+class Saving(Looking):
     """Buttons that save the chosen surface and the movie, and how far that is.
 
     Args:
@@ -33,7 +34,7 @@ class Saving(QtWidgets.QWidget):
     """
 
     def __init__(self, desk: Desk, chosen: Any, parent: Any = None) -> None:
-        super().__init__(parent)
+        super().__init__(EVERY_MS, parent)
         self._desk, self._chosen = desk, chosen
         self.surface = button(
             "Surface…", self._save_surface, "For other programs, or to keep it small"
@@ -47,18 +48,7 @@ class Saving(QtWidgets.QWidget):
         layout.addWidget(heading("Save"))
         layout.addLayout(row(self.surface, self.movie, self.ray, None, self.cancel))
         layout.addWidget(self.said)
-        self._timer = QtCore.QTimer(self)
-        self._timer.setInterval(EVERY_MS)
-        self._timer.timeout.connect(self.look)
         self.look()
-
-    def set_active(self, active: bool) -> None:
-        """Follow what is being written, or rest."""
-        if active:
-            self.look()
-            self._timer.start()
-        else:
-            self._timer.stop()
 
     def look(self) -> None:
         """Show how far it is."""
