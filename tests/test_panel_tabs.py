@@ -173,7 +173,8 @@ def test_a_server_is_added_used_and_forgotten(qtbot, panel, lines, tmp_path, mon
         assert [server.name for server in known_servers()] == ["lab"]
         assert load_settings()["backend"] == fake.url
         assert settings.backend.currentText() == "lab"
-        assert panel.predict.backend.findText("lab") > 0
+        assert panel.predict.backend.currentText() == "lab"
+        assert panel.predict.order.backend == ""  # the one that is used
         monkeypatch.setattr(settings_tab, "sure", lambda *_: True)
         settings.forget.click()
     assert known_servers() == []
@@ -201,6 +202,34 @@ def test_the_installation_is_explained_before_it_begins(qtbot, panel, lines, mon
     wait(qtbot, dialog.start.isEnabled)
     assert "About 1 GB on the disk" in dialog.about.text()
     assert lines == []
+    dialog.close()
+
+
+class Installing:
+    """Stands for an installation under way."""
+
+    def __init__(self) -> None:
+        self.stage, self.state, self.error = "downloading and installing", "running", None
+        self.done_mb, self.total_mb, self.over = 300.0, 1100.0, False
+        self.log = ["making the environment …", "Downloading torch"]
+
+    def cancel(self) -> None:
+        self.state, self.over = "cancelled", True
+
+
+def test_an_installation_shows_its_log_and_is_cancelled(qtbot, panel, lines, monkeypatch, tmp_path):
+    plan = Plan(tmp_path, "uv", True, False, 1100, 50_000.0)
+    monkeypatch.setattr("moedsr_pymol.panel.install_dialog.installation_plan", lambda gpu: plan)
+    panel.desk.workspace.installation = Installing()
+    panel.open_tab("install")
+    dialog = panel.settings.install_dialog
+    wait(qtbot, lambda: "Downloading torch" in dialog.log.toPlainText())
+    assert dialog.said.text() == "Downloading and installing, 300 of about 1,100 MB."
+    assert (dialog.bar.value(), dialog.bar.maximum()) == (300, 1100)
+    dialog.stop.click()
+    assert lines == ["moedsr_install cancel"]
+    wait(qtbot, lambda: dialog.said.text() == "Cancelled; nothing was kept.")
+    wait(qtbot, dialog.start.isEnabled)
     dialog.close()
 
 

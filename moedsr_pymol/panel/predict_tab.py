@@ -151,6 +151,7 @@ class PredictTab(QtWidgets.QWidget):
         self.seed.setValue(kept.get("seed", 0))
         self.duration.setCurrentText(kept.get("duration", ""))
         self.more.setChecked(kept.get("more", False))
+        self._used_backend = ""
         self._wanted_backend = kept.get("backend", "")
 
     def remember(self) -> None:
@@ -207,10 +208,13 @@ class PredictTab(QtWidgets.QWidget):
         used = load_settings()["backend"] or "local"
         items = [("This computer", name) for name in BACKENDS]
         items += [(s.name or s.url.split("//")[-1], s.url) for s in known_servers()]
-        first = not self.backend.count()
         refill(self.backend, items, used)
-        if first and self._wanted_backend:
+        if used != self._used_backend:  # chosen elsewhere, or seen for the first time
+            choose(self.backend, used)
+        self._used_backend = used
+        if self._wanted_backend:
             choose(self.backend, self._wanted_backend)
+            self._wanted_backend = ""
         self._watch_backend()
 
     def _watch_backend(self) -> None:
