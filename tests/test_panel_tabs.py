@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from panel_support import *  # noqa: F403
 from panel_support import predicted, wait
-from pymol_support import FakeBackend, call
+from pymol_support import SEQUENCE, FakeBackend, call
 
 from moedsr_pymol.coloring import UNKNOWN
 from moedsr_pymol.install.plan import Plan
@@ -291,3 +291,22 @@ def test_another_level_of_the_same_prediction_is_asked_for(qtbot, made, lines):
     made.look.again.click()
     assert lines == ["moedsr_predict prot, frames=4, name=prot_surf, level=1.4"]
     wait(qtbot, lambda: made.predict.jobs.job is None)
+
+
+def test_everything_may_be_deleted_under_the_panel(qtbot, made, cmd):
+    made.measure.measure.click()
+    made.look.set_active(True)
+    cmd.reinitialize()
+    try:
+        made.desk.watch.look()
+        for tab in ("predict", "look", "measure", "jobs", "settings"):
+            made.open_tab(tab)
+        assert made.look.shown is None
+        assert not made.look.fields.isEnabled()
+        assert not made.measure.measure.isEnabled()
+        assert made.measure.views == []
+        assert made.predict.molecule.text == ""
+        made.predict.jobs.action.click()
+        assert made.notice.title.text() == "No such molecule"
+    finally:
+        cmd.fab(SEQUENCE, "prot", chain="A")

@@ -9,7 +9,7 @@ from typing import Any
 from pymol.Qt import QtCore, QtWidgets
 
 from ..errors import UserError
-from ..measure.gate import gate_weights
+from ..measure.gate import GateWeights, gate_weights
 from ..measure.profile import MEASURES, Profile
 from .advice import sentence
 from .chart_view import ChartView
@@ -74,6 +74,7 @@ class MeasureTab(Looking):
         super().__init__(EVERY_MS, parent)
         self._desk, self._seen, self._found = desk, -1, None
         self.views: list[ChartView] = []
+        self._gates: dict[str, GateWeights] = {}
         self._make_fields()
         layout = column(self)
         layout.addLayout(self._form())
@@ -198,6 +199,7 @@ class MeasureTab(Looking):
         if typed:
             self.pocket.setCurrentText(typed)
         self.measure.setEnabled(bool(watch.surfaces))
+        self._show_kept()
 
     def _show_kind(self) -> None:
         kind = self.chosen
@@ -220,12 +222,14 @@ class MeasureTab(Looking):
 
     def _show_kept(self) -> None:
         """Show what was measured last of the chosen surface."""
-        key = self.chosen.command, self.surface.currentData() or ""
-        self._show(self._desk.workspace.measured.get(key))
+        word, surface = self.chosen.command, self.surface.currentData() or ""
+        kept = self._desk.workspace.measured
+        self._show(kept.get((word, surface)) if word else self._gates.get(surface))
 
     def _show_gate(self, surface: str) -> None:
         try:
-            self._show(gate_weights(self._desk.workspace.surface(surface)))
+            self._gates[surface] = gate_weights(self._desk.workspace.surface(surface))
+            self._show_kept()
         except UserError as error:
             self._desk.failed.emit(error)
 
