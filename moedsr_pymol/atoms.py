@@ -15,6 +15,8 @@ MAX_ATOMS = 50_000
 _CAPS = "ACE+NME+NMA+NH2+FOR"
 _POLYMER = f"(polymer or resn {_CAPS} or (byres name N) and (byres name CA) and (byres name C))"
 """The core's polymer: PyMOL's leaves out caps, and last residues whose oxygens it does not know."""
+SAFE_TTT = 3.0
+"""Version of PyMOL from which one may ask for a TTT matrix that is not there: 2.5 ends."""
 _FIELDS = "(x, y, z, elem, name, resn, resi, chain, segi, alt, q, rank)"
 _ELEMENT, _NAME, _RESIDUE_NAME, _ALT, _OCCUPANCY, _RANK = 3, 4, 5, 9, 10, 11
 _RESIDUE = slice(6, 9)
@@ -255,7 +257,7 @@ def matrices(molecule: Molecule, _self: Any) -> tuple[np.ndarray, np.ndarray]:
     """
     name = molecule.object_name
     shown = state_there(molecule, _self)
-    matrix, state = object_matrix(name, _self, shown), _state_matrix(name, shown, _self)
+    matrix, state = _molecule_ttt(name, shown, _self), _state_matrix(name, shown, _self)
     if _matrix_mode(name, _self) > 0:
         return matrix @ state, np.eye(4)
     return matrix, state @ np.linalg.inv(molecule.history)
@@ -281,7 +283,7 @@ def drawn_positions(selection: str, _self: Any) -> np.ndarray:
         state = object_state(name, -1, _self)
         within = f"({selection}) and ({name})"
         _self.iterate_state(state, within, "rows.append((x, y, z))", space={"rows": rows})
-        matrix = object_matrix(name, _self, state)
+        matrix = _molecule_ttt(name, state, _self)
         if _matrix_mode(name, _self) > 0:
             matrix = matrix @ _state_matrix(name, state, _self)
         found.append(moved(np.array(rows, np.float64).reshape(-1, 3), matrix))
@@ -301,11 +303,21 @@ def place(name: str, matrix: np.ndarray, _self: Any) -> None:
     _self.set_object_ttt(name, [float(value) for value in np.asarray(matrix).ravel()])
 
 
-def object_matrix(name: str, _self: Any, state: int = 1) -> np.ndarray:
-    """An object's TTT matrix as a plain one, (4, 4), without the matrix of a state.
+def object_matrix(name: str, _self: Any) -> np.ndarray:
+    """Matrix that a surface is drawn with, (4, 4)."""
+    if _self.get_version()[1] < SAFE_TTT:
+        _self.combine_object_ttt(name, np.eye(4).ravel().tolist())  # one to ask for
+    ttt = _self.get_object_ttt(name)
+    if ttt is None:
+        return np.eye(4)
+    matrix = np.array(ttt, np.float64).reshape(4, 4)
+    matrix[:3, 3] += matrix[:3, :3] @ matrix[3, :3]  # its last row is a shift before the rotation
+    matrix[3] = 0.0, 0.0, 0.0, 1.0
+    return matrix
 
-    ``get_object_ttt`` would tell it, but ends PyMOL 2.5 where an object has none.
-    """
+
+def _molecule_ttt(name: str, state: int, _self: Any) -> np.ndarray:
+    """TTT matrix of a molecule as a plain one, (4, 4), without the matrix of its state."""
     both = _state_matrix(name, state, _self, incl_ttt=1)
     return both @ np.linalg.inv(_state_matrix(name, state, _self))
 

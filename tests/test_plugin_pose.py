@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -105,8 +104,13 @@ def test_the_picture_shows_the_surface_around_the_moved_molecule(cmd, monkeypatc
     assert len(np.argwhere(pixels > 20)) > 300
 
 
-def test_the_call_that_ends_an_older_pymol_is_not_made():
-    """PyMOL 2.5's ``get_object_ttt`` crashes where an object has no TTT matrix."""
-    package = Path(__file__).resolve().parents[1] / "moedsr_pymol"
-    for source in package.rglob("*.py"):
-        assert ".get_object_ttt(" not in source.read_text(encoding="utf-8"), source
+def test_an_older_pymol_is_not_asked_for_a_matrix_that_is_not_there(cmd, monkeypatch):
+    """PyMOL 2.5 ends where an object has no TTT matrix."""
+    from moedsr_pymol import atoms
+
+    cmd.load_cgo([2.0, 4.0, 3.0], "still")
+    assert cmd.get_object_ttt("still") is None
+    np.testing.assert_array_equal(atoms.object_matrix("still", cmd), np.eye(4))
+    monkeypatch.setattr(atoms, "SAFE_TTT", 99.0)
+    np.testing.assert_array_equal(atoms.object_matrix("still", cmd), np.eye(4))
+    assert cmd.get_object_ttt("still") is not None
