@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 
 from .errors import UserError
+from .marks import mark_of
 
 MAX_ATOMS = 50_000
 """Largest polymer that is sent; a surface of so many atoms is a million triangles."""
 _CAPS = "ACE+NME+NMA+NH2+FOR"
 _POLYMER = f"(polymer or resn {_CAPS} or (byres name N) and (byres name CA) and (byres name C))"
 """The core's polymer: PyMOL's leaves out caps, and last residues whose oxygens it does not know."""
-SAFE_TTT = 3.0
-"""Version of PyMOL from which one may ask for a TTT matrix that is not there: 2.5 ends."""
+TELLS_TTT = 3.0
+"""Version of PyMOL that tells an object's TTT matrix; 2.5 crashes where it is asked."""
 _FIELDS = "(x, y, z, elem, name, resn, resi, chain, segi, alt, q, rank)"
 _ELEMENT, _NAME, _RESIDUE_NAME, _ALT, _OCCUPANCY, _RANK = 3, 4, 5, 9, 10, 11
 _RESIDUE = slice(6, 9)
@@ -299,14 +300,15 @@ def moved(coords: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def place(name: str, matrix: np.ndarray, _self: Any) -> None:
-    """Draw an object where ``matrix`` carries it."""
+    """Draw a surface where ``matrix`` carries it."""
     _self.set_object_ttt(name, [float(value) for value in np.asarray(matrix).ravel()])
+    _placed(_self)[mark_of(name, _self)] = np.array(matrix, np.float64)
 
 
 def object_matrix(name: str, _self: Any) -> np.ndarray:
-    """Matrix that a surface is drawn with, (4, 4)."""
-    if _self.get_version()[1] < SAFE_TTT:
-        _self.combine_object_ttt(name, np.eye(4).ravel().tolist())  # one to ask for
+    """Matrix that a surface is drawn with, (4, 4); in PyMOL 2 the one it was last placed with."""
+    if _self.get_version()[1] < TELLS_TTT:
+        return _placed(_self).get(mark_of(name, _self), np.eye(4))
     ttt = _self.get_object_ttt(name)
     if ttt is None:
         return np.eye(4)
@@ -314,6 +316,15 @@ def object_matrix(name: str, _self: Any) -> np.ndarray:
     matrix[:3, 3] += matrix[:3, :3] @ matrix[3, :3]  # its last row is a shift before the rotation
     matrix[3] = 0.0, 0.0, 0.0, 1.0
     return matrix
+
+
+def _placed(_self: Any) -> dict[str, np.ndarray]:
+    """Matrices of surfaces by their marks, for a PyMOL that does not tell them."""
+    holder = _self._pymol
+    if not hasattr(holder, "_moedsr_placed"):
+        holder._moedsr_placed = {}
+    placed: dict[str, np.ndarray] = holder._moedsr_placed
+    return placed
 
 
 def _molecule_ttt(name: str, state: int, _self: Any) -> np.ndarray:

@@ -104,13 +104,15 @@ def test_the_picture_shows_the_surface_around_the_moved_molecule(cmd, monkeypatc
     assert len(np.argwhere(pixels > 20)) > 300
 
 
-def test_an_older_pymol_is_not_asked_for_a_matrix_that_is_not_there(cmd, monkeypatch):
-    """PyMOL 2.5 ends where an object has no TTT matrix."""
+def test_an_older_pymol_is_not_asked_for_what_ends_it(cmd, monkeypatch):
+    """PyMOL 2.5 crashes in ``get_object_ttt``."""
     from moedsr_pymol import atoms
 
-    cmd.load_cgo([2.0, 4.0, 3.0], "still")
-    assert cmd.get_object_ttt("still") is None
-    np.testing.assert_array_equal(atoms.object_matrix("still", cmd), np.eye(4))
-    monkeypatch.setattr(atoms, "SAFE_TTT", 99.0)
-    np.testing.assert_array_equal(atoms.object_matrix("still", cmd), np.eye(4))
-    assert cmd.get_object_ttt("still") is not None
+    monkeypatch.setattr(atoms, "TELLS_TTT", 99.0)
+    monkeypatch.setattr("pymol.cmd.get_object_ttt", lambda *_, **__: pytest.fail("asked"))
+    with backend_double(monkeypatch):
+        call(cmd, "moedsr_predict", "prot", frames=2)
+    cmd.translate([30, -4, 2], object="prot")
+    call(cmd, "moedsr_color", "prot_surf", "red")
+    cmd.set_name("prot_surf", "other")
+    np.testing.assert_allclose(atoms.object_matrix("other", cmd)[:3, 3], [30, -4, 2], atol=1e-3)
