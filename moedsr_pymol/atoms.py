@@ -302,6 +302,11 @@ def moved(coords: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 def place(name: str, matrix: np.ndarray, _self: Any) -> None:
     """Draw a surface where ``matrix`` carries it."""
     _self.set_object_ttt(name, [float(value) for value in np.asarray(matrix).ravel()])
+    remember_place(name, matrix, _self)
+
+
+def remember_place(name: str, matrix: np.ndarray, _self: Any) -> None:
+    """Note where a surface is drawn, for a PyMOL that does not tell it."""
     _placed(_self)[mark_of(name, _self)] = np.array(matrix, np.float64)
 
 

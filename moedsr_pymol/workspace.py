@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .atoms import object_matrix, remember_place
 from .errors import UserError
 from .follow import follow
 from .install import Installation
@@ -99,7 +100,9 @@ class Workspace:
                 self.pictures.add(name)
                 continue
             surface = copied.copied(name, states)
+            place_of_copied = object_matrix(copied.name, _self)
             set_mark(name, surface.mark, _self)
+            remember_place(name, place_of_copied, _self)
             self.surfaces[name] = surface
 
     def keeps(self, surface: Surface, _self: Any) -> bool:
