@@ -25,6 +25,8 @@ from moedsr_core.backend.client import (
     plain_url,
     read_token,
     refuse_readable_by_others,
+    unzigzag,
+    zigzag,
 )
 
 __all__ = [
@@ -47,4 +49,6 @@ __all__ = [
     "plain_url",
     "read_token",
     "refuse_readable_by_others",
+    "unzigzag",
+    "zigzag",
 ]
