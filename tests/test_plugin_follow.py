@@ -107,8 +107,11 @@ MOVES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("mode", [0, 1])
-@pytest.mark.parametrize("move", MOVES, ids=lambda move: move.__name__)
+@pytest.mark.parametrize(
+    ("mode", "move"),
+    [*((0, move) for move in MOVES), *((1, move) for move in (align, matrix_copy, everything))],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
 def test_the_surface_follows(cmd: Any, mode: int, move: Callable[[Any], None]) -> None:
     cmd.set("matrix_mode", mode)
     before = drawn(cmd)
