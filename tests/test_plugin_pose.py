@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -105,8 +104,15 @@ def test_the_picture_shows_the_surface_around_the_moved_molecule(cmd, monkeypatc
     assert len(np.argwhere(pixels > 20)) > 300
 
 
-def test_the_call_that_ends_an_older_pymol_is_not_made():
-    """PyMOL 2.5's ``get_object_ttt`` crashes where an object has no TTT matrix."""
-    package = Path(__file__).resolve().parents[1] / "moedsr_pymol"
-    for source in package.rglob("*.py"):
-        assert ".get_object_ttt(" not in source.read_text(encoding="utf-8"), source
+def test_an_older_pymol_is_not_asked_for_what_ends_it(cmd, monkeypatch):
+    """PyMOL 2.5 crashes in ``get_object_ttt``."""
+    from moedsr_pymol import atoms
+
+    monkeypatch.setattr(atoms, "TELLS_TTT", 99.0)
+    monkeypatch.setattr("pymol.cmd.get_object_ttt", lambda *_, **__: pytest.fail("asked"))
+    with backend_double(monkeypatch):
+        call(cmd, "moedsr_predict", "prot", frames=2)
+    cmd.translate([30, -4, 2], object="prot")
+    call(cmd, "moedsr_color", "prot_surf", "red")
+    cmd.set_name("prot_surf", "other")
+    np.testing.assert_allclose(atoms.object_matrix("other", cmd)[:3, 3], [30, -4, 2], atol=1e-3)
