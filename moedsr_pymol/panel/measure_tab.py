@@ -116,26 +116,20 @@ class MeasureTab(Looking):
         form = Form()
         form.add("Surface", self.surface, "A surface of this plugin.")
         form.add("Measure", self.kind, "What is to be measured.")
+        layout = column(None, 0)
+        layout.addLayout(form)
         self._rows = {
-            "by": (form.add("Motion", self.by, "Of what the bars show the mean."), self.by),
-            "pocket": (
-                form.add("Around", self.pocket, "Atoms that the pocket lies around."),
-                self.pocket,
+            "by": _alone("Motion", self.by, "Of what the bars show the mean."),
+            "pocket": _alone("Around", self.pocket, "Atoms that the pocket lies around."),
+            "radius": _alone("Within", row(self.radius, None), "Distance from those atoms."),
+            "trajectory": _alone(
+                "Trajectory", self.trajectory, "Object with several states: the truth."
             ),
-            "radius": (
-                form.add("Within", self.radius, "Distance from those atoms [Å]."),
-                self.radius,
-            ),
-            "trajectory": (
-                form.add("Trajectory", self.trajectory, "Object with several states: the truth."),
-                self.trajectory,
-            ),
-            "interval": (
-                form.add("Interval", self.interval, "Time between the trajectory's states."),
-                self.interval,
-            ),
+            "interval": _alone("Interval", self.interval, "Time between the trajectory's states."),
         }
-        return form
+        for box in self._rows.values():
+            layout.addWidget(box)
+        return layout
 
     def set_active(self, active: bool) -> None:
         """Look for what commands have found, or rest."""
@@ -203,9 +197,8 @@ class MeasureTab(Looking):
 
     def _show_kind(self) -> None:
         kind = self.chosen
-        for name, widgets in self._rows.items():
-            for widget in widgets:
-                widget.setVisible(name in kind.fields)
+        for name, box in self._rows.items():
+            box.setVisible(name in kind.fields)
         self.about.setText(kind.about)
         self._show_kept()
 
@@ -259,6 +252,14 @@ class MeasureTab(Looking):
 
 def _unless(value: str, usual: str) -> str | None:
     return None if value == usual else value
+
+
+def _alone(text: str, field: Any, tip: str) -> Any:
+    """A row that takes no space while it is hidden, which those of a form do in Qt 5."""
+    box, form = QtWidgets.QWidget(), Form()
+    form.add(text, field, tip)
+    box.setLayout(form)
+    return box
 
 
 def _scrolled_sideways(view: Any) -> Any:
