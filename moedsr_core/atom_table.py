@@ -92,6 +92,8 @@ def read_cif(path: Path, frame: int) -> Structure:
 def structure_of(rows: list[AtomRow]) -> Structure:
     """The structure that rows describe, one conformation for each residue.
 
+    Positions are those of float32, as PyMOL keeps them, so that both predict the same of a file.
+
     Raises:
         InputError: If there are no rows, too many, or coordinates that are not finite.
     """
@@ -101,7 +103,7 @@ def structure_of(rows: list[AtomRow]) -> Structure:
     rows = _without_alternates(rows)
     columns = AtomRow(*zip(*rows, strict=True))  # type: ignore[arg-type]
     return from_arrays(
-        np.stack([columns.x, columns.y, columns.z], axis=1),
+        np.array([columns.x, columns.y, columns.z], np.float32).T.astype(np.float64),
         elements=np.array(columns.element),
         atom_names=np.array(columns.name),
         residue_names=np.array(columns.residue),

@@ -23,7 +23,10 @@ def run(commands: Any, argv: Sequence[str]) -> int:
         0 done, 1 failed, 2 bad input or unknown flag, 3 another program failed, 130 stopped.
     """
     try:
-        tyro.cli(commands, prog="moedsr", description=moedsr_core.__doc__, args=argv)()
+        tyro.cli(
+            commands, prog="moedsr", description=moedsr_core.__doc__, args=argv,
+            config=(tyro.conf.FlagCreatePairsOff,),  # else there is a --no-no-token
+        )()  # fmt: skip
     except MoedsrError as error:
         print(f"moedsr: {error}", file=sys.stderr)
         return error.exit_code

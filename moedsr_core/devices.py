@@ -22,5 +22,5 @@ def choose_device(name: str = "auto") -> torch.device:
     device = torch.device(name)
     count = torch.cuda.device_count() if device.type == "cuda" else 1
     if not present.get(device.type, True) or (device.index or 0) >= count:
-        raise InputError(f"there is no device {name} here; use device=auto or device=cpu")
+        raise InputError(f"there is no device {name} here; choose auto or cpu")
     return device

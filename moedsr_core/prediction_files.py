@@ -106,13 +106,14 @@ class _PlainProgress:
 
     def __init__(self, frames: int) -> None:
         self._frames, self._stage = frames, ""
-        self._last = self._first = 0.0
+        self._last = 0.0
+        self._first: tuple[float, int] | None = None  # when the stage had its first frame
 
     def __call__(self, stage: str, done: int, total: int = 0) -> None:
         now = time.monotonic()
         self._frames = total or self._frames
-        if done <= 1:
-            self._first = now
+        if stage != self._stage or self._first is None:
+            self._first = (now, done) if done else None
         soon = now - self._last < _PLAIN_LINE_S
         if stage == self._stage and done < self._frames and soon:
             return
@@ -121,6 +122,7 @@ class _PlainProgress:
         print(f"{stage}: {done} of {frames}{self._left(now, done)}", file=sys.stderr)
 
     def _left(self, now: float, done: int) -> str:
-        if not 1 < done < self._frames:
+        began, before = self._first or (now, done)
+        if not before < done < self._frames:
             return ""
-        return f", {(now - self._first) / (done - 1) * (self._frames - done):.0f} s left"
+        return f", {(now - began) / (done - before) * (self._frames - done):.0f} s left"

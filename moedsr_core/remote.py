@@ -27,7 +27,9 @@ from moedsr_core.backend.client import (
     Ways,
     checked_health,
     read_token,
+    stage_of,
 )
+from moedsr_core.backend.client import BackendError as UnusableError
 from moedsr_core.backend.wire.records import PROTOCOL
 from moedsr_core.errors import BackendError, CancelledError, InputError
 from moedsr_core.files import whole_folder
@@ -87,8 +89,10 @@ def own_errors() -> Iterator[None]:
         yield
     except RefusedError as error:
         raise (InputError if error.status in _BAD_INPUT else BackendError)(str(error)) from error
-    except UserError as error:
+    except UnusableError as error:
         raise BackendError(str(error)) from error
+    except UserError as error:
+        raise InputError(str(error)) from error
 
 
 def predict_remotely(
@@ -160,13 +164,15 @@ def fetch_result(
         CancelledError: If it was cancelled.
         UserError: If the server cannot be used any more.
     """
+    done = 0
 
     def away(reason: str, waited: float) -> None:
-        tell("waiting for the server", 0, frames)
+        tell("waiting for the server", done, frames)
 
     for record in Follower(client.again, job, away, start=frames).records():
         if record.kind == "progress":
-            tell(str(record.fields.get("stage")), record.fields.get("frames_done") or 0, frames)
+            done = record.fields.get("frames_done") or 0
+            tell(stage_of(record.fields), done, frames)
         elif record.kind == "end":
             _refuse_unfinished(job, record.fields)
     tell("fetching the result", frames, frames)
@@ -180,10 +186,12 @@ def fetch_result(
 
 
 def _refuse_unfinished(job: str, end: dict[str, Any]) -> None:
-    if end.get("state") == "cancelled":
+    state, reason = end.get("state"), end.get("error")
+    if state == "cancelled" and not reason:
         raise CancelledError(f"job {job} was cancelled; nothing was kept")
-    if end.get("state") != "done":
-        raise BackendError(f"job {job} failed: {end.get('error') or 'the server gave no reason'}")
+    if state != "done":
+        ended = "was cancelled" if state == "cancelled" else "failed"
+        raise BackendError(f"job {job} {ended}: {reason or 'the server gave no reason'}")
 
 
 @dataclass(frozen=True, kw_only=True)

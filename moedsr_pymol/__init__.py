@@ -21,6 +21,8 @@ from .manifest import load_manifest
 __version__ = load_manifest()["version"]
 
 MENU = (
+    ("Panel", "moedsr_panel"),
+    ("-", ""),
     ("Predict the motion of (sele)", "moedsr_predict sele"),
     ("Surface of (sele)", "moedsr_surface sele"),
     ("-", ""),

@@ -79,6 +79,13 @@ def given(value: object) -> bool:
     return value is not None and str(value).strip() != ""
 
 
+def unquoted(value: object) -> str:
+    """Text without the quotes around it, which PyMOL leaves where a comma made them needed."""
+    text = str(value).strip()
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+    return text[1:-1] if quoted else text
+
+
 def counted(n: int, noun: str) -> str:
     """``1 frame``, ``3 frames``."""
     return f"{n} {noun}{'' if n == 1 else 's'}"

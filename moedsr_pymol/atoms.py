@@ -12,8 +12,11 @@ from .errors import UserError
 
 MAX_ATOMS = 50_000
 """Largest polymer that is sent; a surface of so many atoms is a million triangles."""
+_CAPS = "ACE+NME+NMA+NH2+FOR"
+_POLYMER = f"(polymer or resn {_CAPS} or (byres name N) and (byres name CA) and (byres name C))"
+"""The core's polymer: PyMOL's leaves out caps, and last residues whose oxygens it does not know."""
 _FIELDS = "(x, y, z, elem, name, resn, resi, chain, segi, alt, q, rank)"
-_NAME, _RESIDUE_NAME, _ALT, _OCCUPANCY, _RANK = 4, 5, 9, 10, 11
+_ELEMENT, _NAME, _RESIDUE_NAME, _ALT, _OCCUPANCY, _RANK = 3, 4, 5, 9, 10, 11
 _RESIDUE = slice(6, 9)
 
 
@@ -37,7 +40,7 @@ class Molecule:
 
 @dataclass(frozen=True)
 class Atoms(Molecule):
-    """Polymer atoms of one state of one object.
+    """Heavy polymer atoms of one state of one object, in the order of their file.
 
     Attributes:
         coords: Positions as stored, before the object's matrix [Å], (atoms, 3).
@@ -65,7 +68,10 @@ class Atoms(Molecule):
 
 
 def polymer_atoms(selection: str, state: int, _self: Any) -> Atoms:
-    """Read the polymer of a selection, one conformer of each residue.
+    """Read the polymer of a selection as the core reads a file.
+
+    That is one conformer of each residue, without hydrogens, in the order of the file, which for
+    the same structure gives the same surface to the bit.
 
     Args:
         selection: A PyMOL selection within one object.
@@ -77,18 +83,19 @@ def polymer_atoms(selection: str, state: int, _self: Any) -> Atoms:
     name = single_object(selection, _self)
     state = object_state(name, state, _self)
     rows: list[tuple] = []
-    polymer = f"({selection}) and ({name}) and polymer"
+    polymer = f"({selection}) and ({name}) and {_POLYMER}"
     _self.iterate_state(state, polymer, f"rows.append({_FIELDS})", space={"rows": rows})
+    rows = [row for row in _one_conformer(rows) if row[_ELEMENT].strip().upper() not in ("H", "D")]
     if not rows:
         raise UserError(
             f"'{selection}' holds no protein or nucleic acid in state {state}; select a polymer"
         )
     if len(rows) > MAX_ATOMS:
         raise UserError(
-            f"'{selection}' holds {len(rows):,} polymer atoms, at most {MAX_ATOMS:,} are "
+            f"'{selection}' holds {len(rows):,} heavy polymer atoms, at most {MAX_ATOMS:,} are "
             "predicted at once; select fewer chains"
         )
-    return _atoms(_one_conformer(rows), name, state, _self)
+    return _atoms(_as_in_the_file(rows), name, state, _self)
 
 
 def single_object(selection: str, _self: Any) -> str:
@@ -197,6 +204,12 @@ def _conformer(site: list[tuple]) -> list[tuple]:
     return [row for row in site if row[_NAME] not in lettered or row[_ALT] in letters]
 
 
+def _as_in_the_file(rows: list[tuple]) -> list[tuple]:
+    """Rows in the order of the file; as they are where they are not all of one."""
+    ranks = {row[_RANK] for row in rows}
+    return sorted(rows, key=lambda row: row[_RANK]) if len(ranks) == len(rows) else rows
+
+
 def _atoms(rows: list[tuple], name: str, state: int, _self: Any) -> Atoms:
     coords = np.array([row[:3] for row in rows], np.float64)
     if not np.isfinite(coords).all():
@@ -227,14 +240,30 @@ def placement(molecule: Molecule, _self: Any) -> np.ndarray:
     the history of what has been applied to x already (``align``, ``transform_object``), so a
     change of S since the atoms were read is a move to follow.
     """
-    name = molecule.object_name
-    if name not in _self.get_names("objects"):
+    if molecule.object_name not in _self.get_names("objects"):
         return np.eye(4)
+    drawn, applied = matrices(molecule, _self)
+    return drawn @ applied
+
+
+def matrices(molecule: Molecule, _self: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Matrices of a molecule that is there, each (4, 4).
+
+    Returns:
+        What carries its stored coordinates to where PyMOL draws them, and what PyMOL has noted
+        that it applied to stored coordinates since they were sent.
+    """
+    name = molecule.object_name
     matrix = _ttt_matrix(_self.get_object_ttt(name))
-    state = _state_matrix(name, min(molecule.state, max(_self.count_states(name), 1)), _self)
+    state = _state_matrix(name, state_there(molecule, _self), _self)
     if _matrix_mode(name, _self) > 0:
-        return matrix @ state
-    return matrix @ state @ np.linalg.inv(molecule.history)
+        return matrix @ state, np.eye(4)
+    return matrix, state @ np.linalg.inv(molecule.history)
+
+
+def state_there(molecule: Molecule, _self: Any) -> int:
+    """The state that was sent, or the last one where there are fewer now."""
+    return min(molecule.state, max(_self.count_states(molecule.object_name), 1))
 
 
 def drawn_positions(selection: str, _self: Any) -> np.ndarray:

@@ -7,6 +7,8 @@ out once per topology and only the numbers are filled in.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,8 @@ from .strips import triangle_strips
 
 BEGIN, END, VERTEX, NORMAL, COLOR, TRIANGLE_STRIP = 2.0, 3.0, 4.0, 5.0, 6.0, 5.0
 CORNER = np.array([COLOR, 0, 0, 0, NORMAL, 0, 0, 0, VERTEX, 0, 0, 0], np.float32)
+
+_RENAMES = "auto_rename_duplicate_objects"
 
 
 @dataclass(frozen=True)
@@ -42,15 +46,30 @@ class Layout:
         strips = triangle_strips(faces)
         lengths = np.array([len(strip) for strip in strips], np.int64)
         corners = np.fromiter((v for strip in strips for v in strip), np.int64, lengths.sum())
-        strip = np.repeat(np.arange(len(strips)), lengths)
+        return cls.of_strips(corners, lengths)
+
+    @classmethod
+    def of_strips(cls, corners: np.ndarray, lengths: np.ndarray) -> Layout:
+        """Lay out strips.
+
+        Args:
+            corners: Vertices of all strips, one after another.
+            lengths: Corners of each strip.
+        """
+        strip = np.repeat(np.arange(len(lengths)), lengths)
         slots = np.arange(len(corners)) * len(CORNER) + 3 * strip + 2
-        template = np.zeros(len(corners) * len(CORNER) + 3 * len(strips), np.float32)
+        template = np.zeros(len(corners) * len(CORNER) + 3 * len(lengths), np.float32)
         starts = np.concatenate([[0], np.cumsum(lengths * len(CORNER) + 3)])[:-1]
         template[starts] = BEGIN
         template[starts + 1] = TRIANGLE_STRIP
         template[starts + 2 + lengths * len(CORNER)] = END
         template[slots[:, None] + np.arange(len(CORNER))] = CORNER
         return cls(template=template, corners=corners, slots=slots)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Corners of each strip."""
+        return np.bincount((self.slots - 2 - len(CORNER) * np.arange(len(self.slots))) // 3)
 
     def floats(self, vertices: np.ndarray, normals: np.ndarray, colors: np.ndarray) -> list[float]:
         """Fill in one frame.
@@ -72,4 +91,18 @@ class Layout:
 
 def load_state(floats: list[float], name: str, state: int, _self: Any) -> None:
     """Show one frame as state ``state`` (from 1) of object ``name``; the view is left alone."""
-    _self.load_cgo(floats, name, state, zoom=0, quiet=1)
+    with _names_as_given(_self):
+        _self.load_cgo(floats, name, state, zoom=0, quiet=1)
+
+
+@contextmanager
+def _names_as_given(_self: Any) -> Iterator[None]:
+    """Let a second state go where the first one is, also where PyMOL is to rename duplicates."""
+    renames = _self.get_setting_boolean(_RENAMES)
+    if renames:
+        _self.set(_RENAMES, 0, quiet=1, updates=0)
+    try:
+        yield
+    finally:
+        if renames:
+            _self.set(_RENAMES, 1, quiet=1, updates=0)

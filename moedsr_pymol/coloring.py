@@ -9,11 +9,12 @@ import numpy as np
 
 from .errors import UserError
 from .palettes import category_colors, palette_stops, plain_color, scale_colors
+from .residue_scales import RANGES, SCALES, values_at
 
 if TYPE_CHECKING:
     from .surface import Surface
 
-MODES = ("motion", "fluctuation", "normal", "chain", "expert")
+MODES = ("motion", "fluctuation", "normal", "chain", "expert", "hydrophobicity", "charge")
 FIRST_RANGE = 2.0
 """Displacement at the ends of the scale until all frames are known [Å]: most surface points of
 a folded protein stay within it."""
@@ -24,7 +25,18 @@ SMALLEST_RANGE = 0.5
 CLOSE = 0.1
 """A final range that differs by less than this share is not worth another drawing."""
 UNKNOWN = (0.75, 0.75, 0.75)
-DEFAULT_PALETTES = {"motion": "blue_white_red", "fluctuation": "viridis", "expert": "viridis"}
+DEFAULT_PALETTES = {
+    "motion": "blue_white_red",
+    "fluctuation": "viridis",
+    "expert": "viridis",
+    "hydrophobicity": "teal_white_gold",
+    "charge": "red_white_blue",
+}
+_NEEDED = {
+    "chain": "atom", "hydrophobicity": "atom", "charge": "atom",
+    "motion": None, "normal": None, "plain": None,
+}  # fmt: skip
+"""Which attribute a mode shows, where it is not the one of its own name."""
 
 
 @dataclass(frozen=True)
@@ -85,13 +97,16 @@ class Coloring:
         high = size if self.maximum is None else self.maximum
         return replace(self, minimum=low, maximum=high)
 
-    def missing(self, surface: Surface) -> str | None:
+    def missing(self, surface: Surface, _self: Any) -> str | None:
         """Why a finished surface cannot be coloured so; None where it can."""
-        need = {"chain": "atom", "motion": None, "normal": None, "plain": None}.get(
-            self.mode, self.mode.rstrip("0123456789")
-        )
+        need = _NEEDED.get(self.mode, self.mode.rstrip("0123456789"))
         if need is not None and need not in surface.attributes:
             return f"'{surface.name}' holds no values for colour '{self.mode}'"
+        if self.mode in SCALES:
+            try:
+                values_at(surface, self.mode, 0, _self)
+            except UserError as error:
+                return str(error)
         shares = surface.attributes.get("expert")
         if self.expert and shares is not None and self.expert > shares.shape[1]:
             return f"'{surface.name}' has experts 1 to {shares.shape[1]}, got '{self.mode}'"
@@ -106,6 +121,8 @@ class Coloring:
         elif self.mode == "fluctuation" and self.mode in surface.attributes:
             top = float(np.percentile(surface.attributes[self.mode], PERCENTILE))
             low, high = 0.0, max(top, SMALLEST_RANGE)
+        elif self.mode in RANGES:
+            low, high = RANGES[self.mode]
         else:
             return None
         return (
@@ -188,11 +205,25 @@ def _expert_colors(how: Coloring, surface: Surface, k: int, _self: Any) -> np.nd
     return np.clip(shares @ category_colors(shares.shape[1]), 0.0, 1.0)
 
 
+def _scale_colors(how: Coloring, surface: Surface, k: int, _self: Any) -> np.ndarray | None:
+    """A property of the nearest residue; grey where its scale knows no such residue."""
+    try:
+        values = values_at(surface, how.mode, k, _self)
+    except UserError:
+        return None  # the molecule has gone while frames arrive
+    if values is None:
+        return None
+    colors = how.scaled(np.nan_to_num(values), surface)
+    return np.where(np.isnan(values)[:, None], np.array(UNKNOWN), colors)
+
+
 _COLORS = {
     "motion": _motion_colors,
     "fluctuation": _fluctuation_colors,
     "normal": _normal_colors,
     "chain": _chain_colors,
     "expert": _expert_colors,
+    "hydrophobicity": _scale_colors,
+    "charge": _scale_colors,
     "plain": _plain_colors,
 }

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from .arguments import unquoted
 from .atoms import Atoms, moved, object_matrix
 from .errors import UserError
 from .glb import Shape, glb
@@ -45,7 +46,7 @@ def save_steps(surface: Surface, path: str, sequence: bool, report: Report, _sel
     Raises:
         UserError: If the ending is unknown or a file cannot be written.
     """
-    target = Path(os.path.expandvars(path)).expanduser()
+    target = Path(os.path.expandvars(unquoted(path))).expanduser()
     writer = _WRITERS.get(target.suffix.lower())
     if writer is None:
         raise UserError(f"the file must end in {', '.join(_WRITERS)}, got '{target.name}'")

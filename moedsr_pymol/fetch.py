@@ -1,4 +1,4 @@
-"""Jobs of earlier sessions: found, listed, loaded, cancelled."""
+"""Jobs of earlier sessions: found, listed, loaded, cancelled, deleted."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from .arguments import counted
 from .atoms import Molecule, single_object
 from .backends import Backend, all_backends, backend_named
 from .coloring import Coloring
 from .errors import UserError
+from .follow import Hold
 from .jobs import Job
 from .labels import Label, drop_labels, load_labels
 from .predict import run
@@ -64,8 +66,12 @@ def fetch(
     lies_on = _molecule(label, molecule, _self)
     wanted = name or (label.surface if label else "") or f"{lies_on.object_name or job}_surf"
     free = workspace.free_name(wanted, wanted, _self)
-    surface = Surface(free, lies_on, coloring, planned=label.frames if label else 1)
-    receiver = Receiver(backend_of(job, backend, labels), _old_job(job))
+    where = backend_of(job, backend, labels)
+    if label is None:
+        label = Label.of(lies_on, backend=where.name, selection="", surface=free, frames=1)
+    hold = Hold.of(lies_on, _self)
+    surface = Surface(free, lies_on, coloring, planned=label.frames, label=label, hold=hold)
+    receiver = Receiver(where, _old_job(job))
     run(Job(surface, receiver, workspace, Progress(surface, quiet), _self), wait, _self)
     return free
 
@@ -86,11 +92,17 @@ def _molecule(label: Label | None, named: str, _self: Any) -> Molecule:
     return Molecule(single_object(named, _self), sent.state, sent.chain_ids, sent.history)
 
 
-def job_rows(named: str, _self: Any) -> tuple[list[dict[str, Any]], list[str]]:
-    """Jobs at all backends, or at one.
+def arriving(_self: Any) -> dict[str, str]:
+    """Names of the surfaces that are arriving in this PyMOL, by the ids of their jobs."""
+    return {job.id: name for name, job in Workspace.of(_self).jobs.items() if job.id}
+
+
+def job_rows(named: str, shown: dict[str, str]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Jobs at all backends, or at one; it leaves PyMOL alone.
 
     Args:
         named: A backend; empty for all, without those that cannot be asked.
+        shown: What :func:`arriving` gave.
 
     Returns:
         A row for each job, the newest first, and a sentence for each backend that gave none.
@@ -110,7 +122,6 @@ def job_rows(named: str, _self: Any) -> tuple[list[dict[str, Any]], list[str]]:
             problems.append(str(error))
             continue
         _forget_gone(backend, found, labels)
-        shown = {job.id: name for name, job in Workspace.of(_self).jobs.items()}
         rows += [_row(backend, status, labels, shown) for status in found]
     return sorted(rows, key=lambda row: row["age_s"]), problems
 
@@ -147,6 +158,7 @@ def _row(
         "age_s": float(status.get("age_s") or 0.0),
         "seconds": float(status.get("seconds") or 0.0),
         "error": status.get("error"),
+        "bytes": status.get("bytes") or 0,
     }
 
 
@@ -157,3 +169,30 @@ def cancel_earlier(job: str, named: str) -> str:
         UserError: If there is none, or its backend cannot be asked.
     """
     return backend_of(job, named, load_labels()).client(ASKING).cancel(job)
+
+
+ENDED = ("done", "failed", "cancelled")
+"""States of jobs that nothing computes any more."""
+
+
+def delete_earlier(job: str, named: str) -> str:
+    """Delete a job and what it made; says what came of it.
+
+    Args:
+        job: Its id, or ``all`` for every job of ours that has ended.
+        named: The backend; empty for where the job was sent, or the one that is used.
+
+    Raises:
+        UserError: If there is no such job, or its backend cannot be asked.
+    """
+    labels = load_labels()
+    if job != "all":
+        backend_of(job, named, labels).client(ASKING).delete(job)
+        drop_labels([job])
+        return f"job {job} is deleted"
+    client = backend_named(named).client(ASKING)
+    gone = [str(row["id"]) for row in client.jobs() if row.get("state") in ENDED]
+    for one in gone:
+        client.delete(one)
+    drop_labels(gone)
+    return f"{counted(len(gone), 'job')} deleted"

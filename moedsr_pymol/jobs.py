@@ -115,6 +115,7 @@ class Job:
             self.surface.frames.clear()
 
     def _on_job(self, job: str) -> None:
+        self.surface.job = job
         if self.backend != "local":
             self.progress.say(f"job {job} at {self.backend}")
 
@@ -125,7 +126,7 @@ class Job:
     def _on_frame(self, frame: Frame) -> None:
         if not self.surface.frames:
             self._workspace.make_room(self.surface.name, self._cmd)
-            self._workspace.surfaces[self.surface.name] = self.surface
+            self._workspace.add(self.surface, self._cmd)
         self.surface.frames.append(frame)
         self.surface.show(len(self.surface.frames) - 1, self._cmd)
 
@@ -134,10 +135,12 @@ class Job:
 
     def _on_end(self, fields: dict[str, Any]) -> None:
         self.surface.summary = fields.get("summary") or {}
-        self.state = str(fields.get("state"))
-        if self.state not in ("done", "cancelled"):
+        self.state, reason = str(fields.get("state")), fields.get("error")
+        if self.state == "cancelled" and reason:
+            self.state, self.error = "failed", BackendError(f"the job was cancelled: {reason}")
+        elif self.state not in ("done", "cancelled"):
             self.state = "failed"
-            self.error = BackendError(str(fields.get("error") or "the backend gave no reason"))
+            self.error = BackendError(str(reason or "the backend gave no reason"))
         elif self.state == "done" and not self.surface.frames:
             self.state, self.error = "failed", BackendError("the backend sent no surface")
 

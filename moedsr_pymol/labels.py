@@ -117,8 +117,17 @@ def _change(change: Callable[[dict[str, Label]], dict[str, Label]]) -> None:
 
 def _read(row: dict[str, Any]) -> Label | None:
     try:
-        label = Label(**row)
-        label.molecule()
-    except (TypeError, ValueError):
+        return read_label(row)
+    except (TypeError, ValueError, LookupError):
         return None
+
+
+def read_label(row: dict[str, Any]) -> Label:
+    """A label out of JSON.
+
+    Raises:
+        TypeError, ValueError: If it is none.
+    """
+    label = Label(**{**row, "chains": [(str(chain), int(n)) for chain, n in row["chains"]]})
+    label.molecule()
     return label

@@ -183,8 +183,16 @@ class LocalBackend:
         finally:
             self._lock.release()
 
+    def python(self) -> str:
+        """Interpreter that it is started with.
+
+        Raises:
+            BackendError: If none holds what it needs.
+        """
+        return self._python or find_python()
+
     def _start(self) -> None:
-        python = self._python or find_python()
+        python = self.python()
         token = secrets.token_urlsafe(32)
         self.log.clear()
         self.stopped = False

@@ -8,6 +8,7 @@ import numpy as np
 
 from .errors import UserError
 
+TEAL_WHITE_GOLD = ((0.00, 0.50, 0.50), (0.96, 0.96, 0.96), (0.72, 0.53, 0.04))
 BLUE_WHITE_RED = ((0.10, 0.25, 0.80), (0.97, 0.97, 0.97), (0.80, 0.10, 0.12))
 # Ten evenly spaced samples of matplotlib's viridis (van der Walt and Smith 2015, CC0).
 VIRIDIS = (
@@ -23,6 +24,7 @@ CATEGORIES = np.array([
 PALETTES = {
     "blue_white_red": BLUE_WHITE_RED,
     "red_white_blue": BLUE_WHITE_RED[::-1],
+    "teal_white_gold": TEAL_WHITE_GOLD,
     "viridis": VIRIDIS,
     "grey": ((0.95, 0.95, 0.95), (0.10, 0.10, 0.10)),
 }

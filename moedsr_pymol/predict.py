@@ -9,6 +9,7 @@ from .atoms import polymer_atoms
 from .backends import backend_named
 from .coloring import Coloring
 from .errors import RefusedError, UserError
+from .follow import Hold
 from .jobs import Job
 from .labels import Label, keep_label
 from .progress import Progress
@@ -62,7 +63,8 @@ def carry_out(order: Order, _self: Any) -> str:
     label = Label.of(
         atoms, backend=backend.name, selection=order.selection, surface=name, frames=frames
     )
-    surface = Surface(name, atoms, order.coloring, planned=frames)
+    hold = Hold.of(atoms, _self)
+    surface = Surface(name, atoms, order.coloring, planned=frames, label=label, hold=hold)
     receiver = Receiver(backend, _new_job(atoms.arrays(), order, label))
     run(Job(surface, receiver, workspace, Progress(surface, order.quiet), _self), order.wait, _self)
     return name

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from .arguments import counted
+from .remote import stage_of
 
 if TYPE_CHECKING:
     from .surface import Surface
@@ -21,25 +22,32 @@ class Progress:
     Args:
         surface: What is being made; its name may change.
         quiet: Whether to say nothing.
+
+    Attributes:
+        line: What was said last of its course.
+        fields: The last progress record: stage, frames, frames done, seconds left.
+        seconds: How long it took, once it has ended [s].
     """
 
     def __init__(self, surface: Surface, quiet: bool) -> None:
         self.line = ""
+        self.fields: dict[str, Any] = {}
+        self.seconds = 0.0
         self._surface, self._quiet = surface, quiet
         self._stage, self._said = "", 0.0
         self._begin = time.monotonic()
 
     def update(self, fields: dict[str, Any]) -> None:
         """Take a progress record; say it if the stage is new or some time has passed."""
-        stage, now = str(fields.get("stage")), time.monotonic()
-        self.line = _sentence(stage, fields)
+        stage, now = stage_of(fields), time.monotonic()
+        self.line, self.fields = _sentence(stage, fields), fields
         if stage != self._stage or now - self._said >= EVERY_S:
             self._stage, self._said = stage, now
             self.say(self.line)
 
     def end(self, state: str, frames: int) -> None:
         """Say how it ended."""
-        seconds = time.monotonic() - self._begin
+        seconds = self.seconds = time.monotonic() - self._begin
         if state == "done":
             made = counted(frames, "frame")
             self.say(f"{made} in {seconds:.1f} s; press play" if frames > 1 else "surface loaded")

@@ -159,7 +159,7 @@ class Receiver:
     def _pass_on(self, record: Record) -> None:
         if record.kind == "frame":
             self._deaths = 0
-            self._last = Frame.read(record.arrays, self._last)
+            self._last = Frame.read(record.arrays, self._last, record=record.data)
             self.events.put(("frame", self._last))
         elif record.kind == "attributes":
             self.events.put(("attributes", record.arrays))

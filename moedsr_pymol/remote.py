@@ -10,6 +10,7 @@ from moedsr_core.backend.client import (
     BackendClient,
     BackendError,
     Follower,
+    FrameState,
     Needs,
     Patience,
     Record,
@@ -19,9 +20,12 @@ from moedsr_core.backend.client import (
     UserError,
     Ways,
     checked_health,
+    decode_frame,
+    encode_frame,
     plain_url,
     read_token,
     refuse_readable_by_others,
+    stage_of,
 )
 
 __all__ = [
@@ -29,6 +33,7 @@ __all__ = [
     "BackendClient",
     "BackendError",
     "Follower",
+    "FrameState",
     "Needs",
     "Patience",
     "Record",
@@ -38,7 +43,10 @@ __all__ = [
     "UserError",
     "Ways",
     "checked_health",
+    "decode_frame",
+    "encode_frame",
     "plain_url",
     "read_token",
     "refuse_readable_by_others",
+    "stage_of",
 ]

@@ -30,6 +30,23 @@ def config_dir() -> Path:
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "moedsr"
 
 
+def data_dir() -> Path:
+    """Folder for what is large, the one that the core finds too."""
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return base / "moedsr"
+
+
+def jobs_dir() -> Path:
+    """Folder in which the process on this computer keeps its jobs, as the core finds it."""
+    named = os.environ.get("MOEDSR_JOBS_DIR")
+    return Path(named) if named else data_dir() / "jobs"
+
+
 def load_settings() -> dict[str, Any]:
     """Read the settings; a missing or damaged file gives the defaults."""
     try:

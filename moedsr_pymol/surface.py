@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from typing import Any
+from weakref import ReferenceType, ref
 
 import numpy as np
 
@@ -11,8 +13,11 @@ from .atoms import Molecule, place, placement
 from .cgo import Layout, load_state
 from .coloring import Coloring
 from .errors import BackendError
+from .follow import Hold, follow
+from .labels import Label
 from .marks import new_mark, set_mark
 from .nearest import nearest
+from .session.frames import StoredFrames
 from .smoothing import Smoothing
 
 
@@ -26,6 +31,8 @@ class Frame:
         faces: Vertex indices of each triangle, int32 (m, 3); shared between frames.
         displacement: Signed distance from the first surface, positive outward [Å], (n,).
         layout: How a state of these faces is written; shared between frames.
+        record: The compact frame that it came as; empty for one that was changed since.
+        after: The frame that this record is read after.
     """
 
     vertices: np.ndarray
@@ -33,10 +40,24 @@ class Frame:
     faces: np.ndarray
     displacement: np.ndarray
     layout: Layout
+    record: bytes = field(default=b"", init=False, repr=False, compare=False)
+    after: ReferenceType[Frame] | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
-    def read(cls, arrays: dict[str, np.ndarray], last: Frame | None) -> Frame:
+    def read(
+        cls,
+        arrays: dict[str, np.ndarray],
+        last: Frame | None,
+        layout: Layout | None = None,
+        record: bytes = b"",
+    ) -> Frame:
         """Check a frame record; faces it leaves out are the last frame's.
+
+        Args:
+            arrays: What came.
+            last: The frame before.
+            layout: How these faces are written, where that is known.
+            record: The compact frame that they came as.
 
         Raises:
             BackendError: If it does not describe a mesh.
@@ -54,8 +75,11 @@ class Frame:
         if not np.isfinite(vertices).all() or not np.isfinite(normals).all():
             raise BackendError("the backend sent a frame with numbers missing; restart it")
         same = last is not None and faces is last.faces
-        layout = last.layout if same and last is not None else Layout.of(faces)
-        return cls(vertices, normals, faces, displacement, layout)
+        layout = last.layout if same and last is not None else layout or Layout.of(faces)
+        frame = cls(vertices, normals, faces, displacement, layout)
+        object.__setattr__(frame, "record", record)
+        object.__setattr__(frame, "after", None if last is None else ref(last))
+        return frame
 
 
 @dataclass
@@ -73,6 +97,13 @@ class Surface:
             ``fluctuation`` [Å], ``mean_displacement`` [Å], as far as they have come.
         summary: What the backend said at the end.
         mark: What the object bears, by which it is known again.
+        per_atom: Properties of the atoms' residues, as far as they were asked for.
+        job: Its id at the backend; empty where it has none.
+        label: What this computer remembers of the job.
+        hold: Where the molecule was last seen; None where it is not known.
+        stored: Frames of a session that are still to be read.
+        nearest: Of each frame with a new mesh, as far as it was asked for, the first frame's point
+            nearest to each vertex.
     """
 
     name: str
@@ -84,8 +115,13 @@ class Surface:
     attributes: dict[str, np.ndarray] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
     mark: str = field(default_factory=new_mark)
+    per_atom: dict[str, np.ndarray] = field(default_factory=dict)
+    job: str = ""
+    label: Label | None = None
+    hold: Hold | None = None
+    stored: StoredFrames | None = None
+    nearest: dict[int, np.ndarray] = field(default_factory=dict)
     _shown: dict[int, tuple] = field(default_factory=dict)
-    _nearest: dict[int, np.ndarray] = field(default_factory=dict)
 
     def add_attributes(self, arrays: dict[str, np.ndarray]) -> None:
         """Take values at the points of the first frame.
@@ -104,14 +140,19 @@ class Surface:
         self.attributes.update(arrays)
 
     def at_vertices(self, name: str, k: int) -> np.ndarray | None:
-        """One attribute at the vertices of frame ``k``, from the nearest first-frame point."""
+        """One attribute at the vertices of frame ``k``, from the nearest first-frame point.
+
+        It was the nearest when the frame's mesh was new; its vertices keep it as they move.
+        """
         values = self.attributes.get(name)
         first, frame = self.frames[0], self.frames[k]
         if values is None or frame.faces is first.faces:
             return values
-        if k not in self._nearest:
-            self._nearest[k] = nearest(frame.vertices, first.vertices)
-        return values[self._nearest[k]]
+        while self.frames[k - 1].faces is frame.faces:
+            k -= 1
+        if k not in self.nearest or len(self.nearest[k]) != len(frame.vertices):
+            self.nearest[k] = nearest(self.frames[k].vertices, first.vertices)
+        return values[self.nearest[k]]
 
     def show(self, k: int, _self: Any) -> None:
         """Load frame ``k`` as a state, in the present colours."""
@@ -122,8 +163,52 @@ class Surface:
         )
         if not self._shown:
             set_mark(self.name, self.mark, _self)
-            place(self.name, placement(self.atoms, _self), _self)
+            self._lay_on(_self)
         self._shown[k] = key
+
+    def _lay_on(self, _self: Any) -> None:
+        """Place the new object on its molecule, which may have moved since it was sent."""
+        if self.hold is None:
+            place(self.name, placement(self.atoms, _self), _self)
+            return
+        place(self.name, self.hold.placement, _self)
+        self.hold.lie(self.hold.placement)
+        follow(self, _self)
+
+    def show_as_it_is(self) -> None:
+        """Take the one state that its object has for the first frame."""
+        self._shown = {0: self.coloring.key(self)}
+
+    def read_next(self) -> None:
+        """Read the next frame that a session kept.
+
+        Raises:
+            BackendError: If it is damaged.
+        """
+        if self.stored is None:
+            return
+        try:
+            arrays, layout, record = self.stored.read()
+        except ValueError as error:
+            raise BackendError(f"the next frame is damaged ({error})") from error
+        last = self.frames[-1] if self.frames else None
+        self.frames.append(Frame.read(arrays, last, layout, record))
+        if not self.stored.left:
+            self.stored = None
+
+    def copied(self, name: str, states: int) -> Surface:
+        """The same for a copy of its object, made when it had so many states."""
+        return replace(
+            self,
+            name=name,
+            mark=new_mark(),
+            frames=self.frames[:states],
+            attributes=dict(self.attributes),
+            hold=deepcopy(self.hold),
+            stored=None,
+            _shown={k: key for k, key in self._shown.items() if k < states},
+            nearest={},
+        )
 
     @property
     def states(self) -> int:

@@ -6,10 +6,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
+
+from .failures import tell
 
 TICK_MS = 10
 WAIT_S = 0.1
+FAILED_S = 2.0
+"""Time after which a look that failed is tried again [s]."""
 _BINDINGS = ("PyQt5", "PySide2", "PyQt6", "PySide6")
 
 
@@ -26,6 +30,42 @@ class Task(Protocol):
 
     def step(self, patience: float) -> None:
         """Do the next small thing; wait for it at most ``patience`` seconds."""
+
+
+Result = TypeVar("Result")
+
+
+class Errand:
+    """Something that another thread does, which leaves PyMOL alone.
+
+    Attributes:
+        result: What it gave.
+
+    Args:
+        work: What is to be done.
+    """
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self.result: Any = None
+        self.error: Exception | None = None
+        self._work = work
+        self._thread = threading.Thread(target=self._run, name="moedsr-errand", daemon=True)
+        self._thread.start()
+
+    @property
+    def over(self) -> bool:
+        """Whether it is done."""
+        return not self._thread.is_alive()
+
+    def step(self, patience: float) -> None:
+        """Wait for it a moment."""
+        self._thread.join(patience)
+
+    def _run(self) -> None:
+        try:
+            self.result = self._work()
+        except Exception as error:  # raised again where the result is wanted
+            self.error = error
 
 
 class _Timer:
@@ -80,6 +120,26 @@ def run_task(task: Task, wait: bool | None, _self: Any) -> None:
         raise task.error
 
 
+def outside(work: Callable[[], Result], _self: Any) -> Result:
+    """Do something that may take a while and leaves PyMOL alone, while the window stays alive.
+
+    Args:
+        work: What is to be done; in a window another thread does it.
+        _self: PyMOL.
+
+    Returns:
+        What it gives.
+    """
+    if not in_window():
+        return work()
+    errand = Errand(work)
+    wait_between_events(errand, _self)
+    if errand.error is not None:
+        raise errand.error
+    result: Result = errand.result
+    return result
+
+
 def run_between_events(task: Task) -> None:
     """Start a task and return; its errors are printed."""
     _Timer(task, _print_error)
@@ -90,6 +150,7 @@ def _print_error(task: Task) -> None:
         from pymol import colorprinting
 
         colorprinting.error(f" Error: {task.error}")
+        tell(task.error)
 
 
 def wait_between_events(task: Task, _self: Any) -> None:
@@ -103,6 +164,49 @@ def wait_between_events(task: Task, _self: Any) -> None:
         (loop.exec if hasattr(loop, "exec") else loop.exec_)()
     finally:
         _waiting.pop()
+
+
+class _Watch:
+    """Looks after something, again and again, while there is something to look after."""
+
+    def __init__(self, look: Callable[[], float | None], at_end: Callable[[], None]) -> None:
+        from pymol.Qt import QtCore
+
+        self._look, self._at_end = look, at_end
+        self._timer = QtCore.QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._tick)
+        self._timer.start(TICK_MS)
+
+    def _tick(self) -> None:
+        try:
+            rest = self._look()
+        except Exception:  # PyMOL raises different types from version to version
+            rest = FAILED_S
+        if rest is None:
+            self._at_end()
+        else:
+            self._timer.start(int(1000 * rest))
+
+
+_watches: dict[int, _Watch] = {}
+
+
+def watch(owner: object, look: Callable[[], float | None]) -> None:
+    """Look after something in a window; without one, or with a watch already, do nothing.
+
+    Args:
+        owner: What has the watch.
+        look: Does the looking, and returns the time until the next one [s]; None ends the watch.
+    """
+    if id(owner) not in _watches and in_window() and _has_events():
+        _watches[id(owner)] = _Watch(look, lambda: _watches.__delitem__(id(owner)))
+
+
+def _has_events() -> bool:
+    from pymol.Qt import QtCore
+
+    return QtCore.QCoreApplication.instance() is not None
 
 
 def in_script(_self: Any) -> bool:

@@ -5,13 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from .errors import UserError
+from .follow import follow
 from .install import Installation
 from .jobs import Job
-from .marks import find_marked
+from .marks import find_marked, mark_of, set_mark
 from .measure.chart import Measurement
 from .steps import Steps
 from .surface import Surface
-from .window import run_task
+from .window import run_task, watch
+
+STILL_S = 0.25
+"""Time between looks at molecules that stay where they are [s]."""
+MOVING_S = 0.05
+"""The same while one is dragged [s]."""
 
 
 class Workspace:
@@ -29,26 +35,72 @@ class Workspace:
         self.bfactors: dict[str, dict[tuple, float]] = {}
         """B-factors of objects before a profile took their place."""
         self.installation: Installation | None = None
+        self.moved = False
+        self.pictures: set[str] = set()
+        """Objects that bear a mark and are no surfaces any more: only their states are left."""
 
     @classmethod
     def of(cls, _self: Any) -> Workspace:
         """The workspace of a PyMOL, as its objects are now."""
+        workspace = cls.as_it_was(_self)
+        workspace._look(_self)
+        return workspace
+
+    @classmethod
+    def as_it_was(cls, _self: Any) -> Workspace:
+        """The same, as it was when somebody last looked."""
         holder = _self._pymol
         if not isinstance(getattr(holder, "_moedsr", None), cls):
             holder._moedsr = cls()
         workspace: Workspace = holder._moedsr
-        workspace._look(_self)
         return workspace
 
-    def _look(self, _self: Any) -> None:
+    def add(self, surface: Surface, _self: Any) -> None:
+        """Keep a surface that has an object now, and let it follow its molecule."""
+        self.surfaces[surface.name] = surface
+        watch(self, lambda: self._let_follow(_self))
+
+    def _let_follow(self, _self: Any) -> float | None:
+        """A look at all surfaces; the time until the next one, or None where there is none."""
+        if not self.surfaces:
+            return None
+        if not _self.lock_api.acquire(blocking=False):
+            return STILL_S  # PyMOL is busy in another thread; the window must not wait for it
+        try:
+            self._look(_self, lightly=True)
+            return MOVING_S if self.moved else STILL_S
+        finally:
+            _self.lock_api.release()
+
+    def _look(self, _self: Any, *, lightly: bool = False) -> None:
         """Follow surfaces that were renamed, and forget those that were deleted or replaced.
 
         One that a job fills is forgotten by the job alone, which looks between two states.
+        Copies become surfaces of their own, and all go where their molecules went.
         """
         filling = [job.surface for job in self.jobs.values()]
         for surface in list(self.surfaces.values()):
             if not self._follow(surface, _self) and not any(surface is one for one in filling):
                 self._forget(surface)
+        self._take_copies(_self)
+        there = [surface for surface in self.surfaces.values() if surface.states]
+        self.moved = any([follow(surface, _self, lightly=lightly) for surface in there])
+
+    def _take_copies(self, _self: Any) -> None:
+        """Make surfaces of objects that PyMOL has copied from one of ours."""
+        marks = {surface.mark: surface for surface in self.surfaces.values()}
+        self.pictures = set()
+        for name in _self.get_names("objects"):
+            mark = "" if name in self.surfaces else mark_of(name, _self)
+            if not mark:
+                continue
+            copied, states = marks.get(mark), _self.count_states(name)
+            if copied is None or not 0 < states <= copied.states:
+                self.pictures.add(name)
+                continue
+            surface = copied.copied(name, states)
+            set_mark(name, surface.mark, _self)
+            self.surfaces[name] = surface
 
     def keeps(self, surface: Surface, _self: Any) -> bool:
         """Whether PyMOL still holds the very object of a surface, which is forgotten if not."""
@@ -112,15 +164,20 @@ class Workspace:
         self.jobs = {name: other for name, other in self.jobs.items() if other is not job}
 
     def surface(self, name: str) -> Surface:
-        """One of our surfaces.
+        """One of our surfaces, with all its frames.
 
         Raises:
-            UserError: If there is none of that name.
+            UserError: If there is none of that name, or a session's frames are damaged.
         """
-        if name not in self.surfaces:
+        surface = self.surfaces.get(name)
+        if surface is None:
+            if name in self.pictures:
+                raise UserError(_without_values(name))
             ours = ", ".join(self.surfaces) or "none so far; make one with moedsr_predict"
             raise UserError(f"'{name}' is not a surface of this plugin; there are: {ours}")
-        return self.surfaces[name]
+        while surface.stored:
+            surface.read_next()
+        return surface
 
     def free_name(self, wanted: str, molecule: str, _self: Any) -> str:
         """Name for a new surface.
@@ -139,6 +196,8 @@ class Workspace:
                 "other names"
             )
         if name in _self.get_names("all") and name not in self.surfaces:
+            if name in self.pictures:
+                raise UserError(_without_values(name))
             raise UserError(
                 f"there is a '{name}' already that is not a surface of this plugin; give another "
                 "name, as in name=surf2"
@@ -155,3 +214,12 @@ class Workspace:
         self.free_name(name, name, _self)
         self.surfaces.pop(name, None)
         _self.delete(name)
+
+
+def _without_values(name: str) -> str:
+    """What to say of an object that was a surface, where only PyMOL's part of it is left."""
+    return (
+        f"'{name}' is the picture of an earlier surface without its values, and plays as it is; "
+        "give another name, as in name=surf2, to predict it again, or to fetch it if moedsr_jobs "
+        "lists it"
+    )

@@ -168,9 +168,10 @@ def _run(argv: list[str] | None, console: Console) -> None:
 
 
 def _commands(asked: Variants) -> list[str]:
-    source = ["--data", asked.data.as_posix() if asked.data else "DATA"]
-    source += ["--split", asked.split.as_posix()] if asked.split != SPLIT else []
-    return commands(_study(asked), asked.plan, source, [m.split("=")[0] for m in asked.models])
+    data = asked.data.as_posix() if asked.data else "DATA"
+    split = ["--split", asked.split.as_posix()] if asked.split != SPLIT else []
+    labels = [model.split("=")[0] for model in asked.models]
+    return commands(_study(asked), asked.plan, data, split, labels)
 
 
 def _study(asked: Variants) -> Study:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from jaxtyping import _import_hook
 
 pytest.register_assert_rewrite("backend_support", "structure_files")
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
@@ -16,9 +18,27 @@ sys.dont_write_bytecode = True
 os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 
+def _code(loader: _import_hook._JaxtypingLoader, name: str) -> types.CodeType:
+    """Code with type checks, of no cached file: what is imported meanwhile keeps to its own."""
+    path = loader.get_filename(name)
+    return loader.source_to_code(loader.get_data(path), path)
+
+
+_import_hook._JaxtypingLoader.get_code = _code
+del _import_hook._JaxtypingLoader.exec_module  # for which all imports within have no cached file
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """``--soak`` runs the fault suite in full."""
     parser.addoption("--soak", action="store_true", help="run the fault suite in full")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """``make soak`` runs what it makes longer."""
+    if config.getoption("--soak"):
+        for item in items:
+            if "count" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.soak)
 
 
 @pytest.fixture(scope="session")

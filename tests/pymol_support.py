@@ -26,6 +26,7 @@ RINGS, SEGMENTS = 9, 12
 AMPLITUDE = 4.0
 """How far the stand-in's ball grows beyond its first radius [Å]."""
 RADIUS = 10.0
+CARD = "# Model card: fake\n\nA ball that grows.\n"
 SEQUENCE = "ACDEFGHIKLMNPQRSTVWY"
 TESTS = Path(__file__).resolve().parent
 
@@ -103,8 +104,9 @@ class FakeBackend:
         job_id = f"job{len(self.jobs)}"
         self.jobs[job_id] = {"arrays": arrays, "options": options, "cancelled": False}
         self.jobs[job_id]["status"] = {
-            "id": job_id, "state": "queued", "kind": options["kind"], "frames_done": 0,
-            "frames": options.get("frames", 1), "age_s": 1.0, "seconds": 0.0, "error": None,
+            "id": job_id, "state": "queued", "kind": options.get("kind", "predict"),
+            "frames_done": 0, "frames": options.get("frames", 1), "age_s": 1.0, "seconds": 0.0,
+            "error": None,
         }  # fmt: skip
         return self.jobs[job_id]["status"]
 
@@ -195,7 +197,10 @@ class FakeBackend:
                     return self._json(200, backend.health())
                 if path == "/models":
                     model = {"name": "fake", "summary": "a growing ball", "default": True}
-                    return self._json(200, [{**model, "experts": 2, "size_mb": 0, "span_ps": 0}])
+                    more = {"experts": 2, "size_mb": 0, "span_ps": 0, "card": "MODEL_CARD.md"}
+                    return self._json(200, [{**model, **more}])
+                if path == "/models/fake/card":
+                    return self._bytes(200, {"Content-Type": "text/markdown"}, CARD.encode())
                 if path == "/jobs" and method == "GET":
                     rows = [job["status"] for job in backend.jobs.values()]
                     return self._json(200, rows[::-1])
@@ -207,11 +212,14 @@ class FakeBackend:
                 if job is None:
                     return self._json(404, {"detail": "there is no such job"})
                 if path.endswith("/stream"):
-                    return self._stream(job, int(parts[1].split("=")[1]))
+                    return self._stream(job, int(parts[1].split("=")[1]) if parts[1:] else 0)
                 if path.endswith("/result"):
                     return self._bytes(200, {}, backend.behaviour["result"])
                 if method == "GET":
                     return self._json(200, job["status"])
+                if method == "DELETE":
+                    del backend.jobs[path.split("/")[2]]
+                    return self._bytes(204, {}, b"")
                 status = job["status"]
                 if status.get("state") not in ("done", "failed"):
                     job["cancelled"], status["state"] = True, "cancelled"

@@ -284,6 +284,23 @@ def test_a_job_is_nobody_elses(backend):
     assert list(service.statuses("bob")) == [] and len(list(service.statuses("ann"))) == 1
 
 
+def test_unfinished_jobs_of_whom_the_server_expels_are_cancelled(backend, science):
+    science.hold = 1
+    running, waiting = (create(backend, seed=seed) for seed in (1, 2))
+    wait_until(lambda: state(backend, running)["frames_done"] == 1, "a frame is made")
+    other = create(backend, seed=3, owner="bob")
+    backend.service.tick()
+    assert state(backend, running)["state"] == "running"
+    backend.service._expelled = lambda: {"ann"}
+    backend.service.tick()
+    for job, frames in ((running, 1), (waiting, 0)):
+        found = state(backend, job)
+        assert (found["state"], found["frames_done"]) == ("cancelled", frames)
+        assert found["error"] == "the token of its owner was revoked"
+    science.hold = None
+    wait_for(backend, other, owner="bob")
+
+
 def test_owners_take_turns(tmp_path):
     science = FakeScience()
     backend = open_backend(tmp_path / "data", science)
@@ -440,7 +457,7 @@ def test_what_has_expired_makes_room_on_a_full_disk(backend, monkeypatch):
     assert old not in known(backend) and young in known(backend)
 
 
-def test_a_disk_too_full_for_the_table_loses_nothing(backend, science, monkeypatch):
+def test_a_disk_too_full_for_the_table_loses_nothing(backend, science, monkeypatch, caplog):
     (done,) = finished(backend, 1)
     science.hold = 1
     job = create(backend, seed=2)
@@ -458,6 +475,8 @@ def test_a_disk_too_full_for_the_table_loses_nothing(backend, science, monkeypat
             create(backend, seed=3)
         backend.service.tick()
         assert len(records_of(backend, done)) == 5
+    complaints = [line for line in caplog.messages if "disk of the server is full" in line]
+    assert len(complaints) == 1
     backend.service.tick()
     assert backend.service.store.get(job).state == "failed"
     assert wait_for(backend, create(backend, seed=4))

@@ -71,7 +71,8 @@ def test_a_deleted_job_is_gone_with_its_files(client, science, backend):
         next(records)
         reply = client("DELETE", f"/jobs/{job}")
         assert (reply.status_code, reply.content) == (204, b"")
-        assert [head for head, _ in records][-1]["state"] == "cancelled"
+        end = [head for head, _ in records][-1]
+    assert (end["state"], end["error"]) == ("cancelled", "somebody deleted it")
     assert client("GET", f"/jobs/{job}").status_code == 404
     assert client("GET", "/jobs").json() == []
     wait_until(lambda: not list(backend.folder.jobs.iterdir()), "the folder is empty")

@@ -94,7 +94,15 @@ def test_a_waiting_stream_shows_signs_of_life(client, science, monkeypatch):
             head, _ = next(records)
             beats += head["type"] == "progress" and head["frames_done"] == 1
         assert time.monotonic() - start < DEADLINE_S
-    assert set(head) == {"type", "stage", "frames_done", "frames", "seconds_left", "bytes"}
+    assert set(head) == {
+        "type",
+        "stage",
+        "frames_done",
+        "frames",
+        "seconds_left",
+        "queue_position",
+        "bytes",
+    }
     assert (head["stage"], head["frames_done"], head["frames"]) == ("frames", 1, 3)
 
 
@@ -123,6 +131,9 @@ def test_jobs_run_one_at_a_time_in_the_order_of_arrival(client, science):
     wait_until(lambda: client.state(first)["frames_done"] == 1, "the first job has begun")
     assert client.state(second)["state"] == "queued"
     assert client.state(second)["queue_position"] == 0
+    with client.stream(second) as records:
+        head = next(records)[0]
+        assert (head["stage"], head["queue_position"], head["seconds_left"]) == ("queued", 0, None)
     science.released.set()
     assert client.end(second)["state"] == "done"
     assert client.state(first)["state"] == "done"

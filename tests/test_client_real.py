@@ -156,7 +156,7 @@ def test_a_token_that_is_revoked_in_mid_job_ends_the_stream_in_one_sentence(lab)
     arrays = _peptide()
     job = client.create(arrays, {"kind": "predict", "frames": 1000})
     follower = Follower(client.again, job, patience=QUICK)
-    with pytest.raises(BackendError, match=r"does not accept our token .* ask its keeper"):
+    with pytest.raises(BackendError, match=r"does not accept this token, .* ask its keeper"):
         for record in follower.records():
             if record.index == 3:
                 with TokenStore(lab.folder) as store:

@@ -7,10 +7,13 @@ import pytest
 from oracle import SCALE, ball, trained, walking
 
 from moedsr_core.errors import InputError
+from moedsr_core.reports import pictures
 from moedsr_core.reports.dsr_tables import TableOptions
 from moedsr_core.reports.pictures import levelsets, resolutions
+from moedsr_core.reports.shading import draw_mesh
 
 pytest.importorskip("matplotlib")
+proj3d = pytest.importorskip("mpl_toolkits.mplot3d.proj3d")
 QUICK = TableOptions(grid=40, spacing=1.0, samples=2000)
 
 
@@ -28,6 +31,22 @@ def test_level_sets_of_a_ball_are_balls_larger_by_their_level():
 def test_a_level_that_is_nowhere_is_shown_as_no_surface():
     (row,) = levelsets(trained(walking(4), ball), 0, (-0.6,), 33).tables["levelsets"]
     assert (row["vertices"], row["volume_A3"]) == (0, 0.0)
+
+
+def test_a_surface_that_fills_omega_is_shown_whole(monkeypatch):
+    shown = []
+
+    def noted(axes, mesh, *rest):
+        draw_mesh(axes, mesh, *rest)
+        x, y, _ = proj3d.proj_transform(*mesh.vertices.T, axes.get_proj())
+        shown.append(axes.transAxes.inverted().transform(axes.transData.transform(np.c_[x, y])))
+
+    monkeypatch.setattr(pictures, "draw_mesh", noted)
+    full = trained(walking(4), lambda x, t: np.full(len(x), -1.0))
+    pictures.levelsets(full, 0, (0.0,), 9)
+    (places,) = shown
+    assert 0 < places.min() and places.max() < 1
+    assert np.ptp(places, axis=0).min() > 0.6
 
 
 def test_a_level_far_outside_is_cut_at_the_faces_of_omega():

@@ -24,7 +24,7 @@ from moedsr_core.reports.dsr_tables import METRICS, TableOptions, markdown, meas
 from moedsr_core.reports.trained_path import TrainedPath
 
 pytest.importorskip("matplotlib")
-QUICK = TableOptions(grid=40, spacing=0.9, samples=3000, frames=2)
+QUICK = TableOptions(grid=40, spacing=0.9, samples=1500, frames=2)
 
 
 def scores(rows, protocol, contender, metric, convention="paper"):

@@ -21,7 +21,7 @@ from moedsr_core.metrics.scores import CONVENTIONS
 from moedsr_core.models.anchored import AnchoredMoEDSR
 from moedsr_core.surface.ses import SolventExcludedSurface
 
-QUICK = EvaluateOptions(frames=3, spacing=1.0, draws=6)
+QUICK = EvaluateOptions(frames=3, spacing=1.25, draws=6)
 
 
 def to_and_fro(n_frames=5):
@@ -71,7 +71,7 @@ def test_drawn_motions_fluctuate_as_much_as_the_model_says(tmp_path):
     first, second = (SolventExcludedSurface(x, radii) for x in ensemble.coords[:2])
     there = second.signed_distance(first.mesh(0.8).vertices)
     true = np.median(np.std([there, 0 * there, there, 0 * there], axis=0, ddof=1))
-    options = dataclasses.replace(QUICK, frames=4, draws=200)
+    options = dataclasses.replace(QUICK, frames=4, draws=120)
     predicted = np.log1p(np.exp(-1.0))  # the amplitude of an untrained model [Å]
     result = evaluate(ensemble, loaded(tmp_path), options)
     expected = np.sqrt(1.0 - ANCHORED.kept_share) * predicted / true
@@ -223,7 +223,7 @@ def test_a_unit_of_omega_is_one_of_two_lengths_and_both_give_the_same_angstroms(
 
 
 def test_sampled_distances_only_add_the_floor_of_finitely_many_samples(tmp_path, monkeypatch):
-    fewer = dataclasses.replace(CONVENTIONS["dsr_code"], samples=20_000)
+    fewer = dataclasses.replace(CONVENTIONS["dsr_code"], samples=5_000)
     monkeypatch.setitem(CONVENTIONS, "dsr_code", fewer)
     model = loaded(tmp_path)
     surface, samples = (

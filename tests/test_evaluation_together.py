@@ -16,7 +16,7 @@ from moedsr_core.evaluation.together import FEW_FRAMES, frame_pool, in_order
 
 def test_processes_side_by_side_give_the_same_numbers(tmp_path):
     options = EvaluateOptions(frames=FEW_FRAMES, draws=2, spacing=2.0)
-    moving, model = swelling(FEW_FRAMES + 1), loaded(tmp_path, push=0.01)
+    moving, model = swelling(FEW_FRAMES + 1, n_residues=4), loaded(tmp_path, push=0.01)
     alone, together = (evaluate(moving, model, options, jobs=jobs) for jobs in (1, 2))
     assert alone.to_dict() | {"seconds": 0} == together.to_dict() | {"seconds": 0}
 

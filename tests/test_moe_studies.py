@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import shlex
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from moedsr_core.reports.moe_studies import (
 from moedsr_core.training.presets import MoEDSRTraining
 
 SMALL = MODELS["moedsr"]().config
-SOURCE = ["--data", "DATA"]
+SOURCE = "DATA"
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +99,7 @@ def test_a_shared_configuration_file_decides_what_is_unchanged(tmp_path, parse):
     path.write_text(json.dumps({"model": {"n_experts": 4}}), encoding="utf-8")
     plan = TrainingPlan(config=path, trials=1)
     assert plan.run(sweep_study([4]), "4", 0).name == "moedsr-0"
-    *lines, _ = commands(BACKBONE_STUDY, plan, SOURCE, ["dmasif"])
+    *lines, _ = commands(BACKBONE_STUDY, plan, SOURCE, labels=["dmasif"])
     _, arguments = parse(shlex.split(lines[0])[2:])
     assert arguments.train.model.n_experts == 4
     assert arguments.train.model.router.backbone == "dmasif"
@@ -106,7 +107,7 @@ def test_a_shared_configuration_file_decides_what_is_unchanged(tmp_path, parse):
 
 def test_the_anchored_model_has_backbones_but_no_plain_coordinates(parse):
     plan = TrainingPlan(preset="moedsr-anchored", trials=1)
-    *lines, _ = commands(BACKBONE_STUDY, plan, SOURCE, ["pointmlp"])
+    *lines, _ = commands(BACKBONE_STUDY, plan, SOURCE, labels=["pointmlp"])
     preset, arguments = parse(shlex.split(lines[0])[2:])
     assert (preset, arguments.train.model.router.backbone) == ("moedsr-anchored", "pointmlp")
     with pytest.raises(InputError, match=r"moedsr-anchored has no expert\.encoding"):
@@ -154,6 +155,14 @@ def test_trials_may_differ_in_their_seed_and_not_in_their_length(tmp_path):
     longer = saved(tmp_path / "longer", steps=10, seed=2)
     with pytest.raises(InputError, match=r"has run\.steps 9 and .* has 10"):
         check_variants(sweep_study([2]), {"2": [*group, longer]})
+
+
+def test_a_training_that_was_stopped_does_not_stand_beside_one_that_ended(tmp_path):
+    ended, other = (saved(tmp_path / str(seed), steps=9, seed=seed) for seed in range(2))
+    stopped = other.folder.parent / "best" / "weights"
+    shutil.copytree(other.folder, stopped)
+    with pytest.raises(InputError, match="trained to its end"):
+        check_variants(sweep_study([2]), {"2": [ended, describe(load_model(stopped))]})
 
 
 def test_variants_trained_on_other_proteins_are_refused(tmp_path):

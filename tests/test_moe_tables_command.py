@@ -134,6 +134,10 @@ def test_commands_are_printed_without_any_model_or_data(script, tmp_path, capsys
         lines = capsys.readouterr().out.splitlines()
         assert len(lines) == 3 * count + 1
         assert lines[-1].startswith(f"python scripts/moe_tables.py {command} --data DATA")
+    assert script.main(["encoding", "--commands", "--data", "ATLAS", "--stores", "surfaces"]) == 0
+    *trainings, table = capsys.readouterr().out.splitlines()
+    assert all(" --data surfaces " in line and "ATLAS" not in line for line in trainings)
+    assert " --data ATLAS " in table and "surfaces" not in table
     assert list(tmp_path.iterdir()) == []
 
 
@@ -162,13 +166,15 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_model_is_not_measured_on_what_it_was_trained_on(script, world, tmp_path, capsys):
-    run = tmp_path / "run"
-    shutil.copytree(world / "runs" / "moedsr-anchored", run)
+@pytest.mark.parametrize("ended", [True, False], ids=["ended", "stopped"])
+def test_a_model_is_not_measured_on_what_it_was_trained_on(script, world, tmp_path, capsys, ended):
+    run, weights = tmp_path / "run", tmp_path / "run" / "best" / "weights"
+    shutil.copytree(world / "runs/moedsr-anchored/weights", run / "weights" if ended else weights)
+    (run / "config.json").write_text("{}", encoding="utf-8")
     (run / "split.json").write_text('{"train": [{"name": "short"}]}', encoding="utf-8")
-    arguments = ["table1", *source(world), *QUICK, "--models", f"a={run}", "--out"]
-    assert script.main([*arguments, str(tmp_path / "t")]) == 2
-    assert "was trained on short" in " ".join(capsys.readouterr().err.split())
+    arguments = ["table1", *source(world), *QUICK, "--models", f"a={run if ended else weights}"]
+    assert script.main([*arguments, "--out", str(tmp_path / "t")]) == 2
+    assert f"{run} was trained on short" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "t").exists()
 
 
@@ -177,7 +183,8 @@ def test_a_training_that_has_not_ended_is_refused(script, world, tmp_path, capsy
     run.mkdir()
     (run / "config.json").write_text("{}", encoding="utf-8")
     assert script.main(["table1", *source(world), "--models", f"a={run}"]) == 2
-    assert "has not ended" in " ".join(capsys.readouterr().err.split())
+    said = " ".join(capsys.readouterr().err.split())
+    assert "has not ended" in said and f"give {run / 'best' / 'weights'} for" in said
 
 
 def test_experts_of_a_model_without_any_are_refused(script, world, tmp_path, capsys, monkeypatch):

@@ -91,7 +91,7 @@ def test_an_object_that_pymol_renamed_is_refused_with_its_new_name(cmd, monkeypa
 def test_too_many_atoms_are_refused_before_anything_is_sent(cmd, monkeypatch):
     from moedsr_pymol import atoms
 
-    monkeypatch.setattr(atoms, "MAX_ATOMS", cmd.count_atoms("prot") - 1)
+    monkeypatch.setattr(atoms, "MAX_ATOMS", cmd.count_atoms("prot and not hydro") - 1)
     with backend_double(monkeypatch) as fake, pytest.raises(CmdException) as error:
         call(cmd, "moedsr_predict", "prot")
     assert "select fewer chains" in one_sentence(error)
@@ -123,6 +123,12 @@ def test_coordinates_that_are_no_numbers_are_refused(cmd, monkeypatch):
     assert "coordinates that are no numbers" in one_sentence(error)
 
 
+_DELETED = (
+    '{"type": "end", "state": "cancelled", "error": "somebody deleted it", "summary": {}, '
+    '"bytes": 0}\n'
+)
+
+
 @pytest.mark.parametrize(
     ("behaviour", "sentence", "kept"),
     [
@@ -132,6 +138,7 @@ def test_coordinates_that_are_no_numbers_are_refused(cmd, monkeypatch):
         ({"say": '{"type": "frame", "index": 0, "bytes": 4}\nabcd'}, "cannot be read", 0),
         ({"say": '{"type": "frame", "index": 5, "bytes": 0}\n'}, "out of order", 0),
         ({"say": '{"type": "progress", "bytes": -1}\n'}, "impossible size", 0),
+        ({"say": _DELETED}, "the job was cancelled: somebody deleted it", 0),
         ({"bare_at": 2}, "no mesh", 2),
         ({"drop_after": -1}, "broke off", 0),
     ],

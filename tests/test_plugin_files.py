@@ -57,7 +57,7 @@ def test_ply_frames_are_numbered_and_hold_the_mesh_where_it_is_drawn(cmd, tmp_pa
     vertices, faces = read_ply(tmp_path / "out_0003.ply")
     assert triangles(faces) == triangles(ball()[1])
     np.testing.assert_allclose(vertices["displacement"], displacement(2, 3), atol=0.002)
-    center = np.array(cmd.get_model("prot").get_coord_list()).mean(axis=0)
+    center = np.array(cmd.get_model("prot and not hydro").get_coord_list()).mean(axis=0)
     np.testing.assert_allclose(vertices["x"].mean(), center[0] + 100, atol=0.1)
     assert tuple(vertices[0][["red", "green", "blue"]]) == (204, 26, 31)
 

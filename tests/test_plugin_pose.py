@@ -22,8 +22,8 @@ def cmd() -> Iterator[Any]:
 
 
 def drawn(cmd: Any) -> np.ndarray:
-    """Where PyMOL draws the atoms (its models carry every matrix)."""
-    return np.array(cmd.get_model("prot").get_coord_list())
+    """Where PyMOL draws the heavy atoms (its models carry every matrix)."""
+    return np.array(cmd.get_model("prot and not hydro").get_coord_list())
 
 
 def translate(cmd: Any) -> None:

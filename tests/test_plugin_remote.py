@@ -142,7 +142,7 @@ def test_the_token_is_in_no_session_log_or_setting(cmd, server, token_file, conf
         (
             {"token": "another"},
             {},
-            r"does not accept our token .* moedsr_backend http.*token_file=",
+            r"does not accept this token, .* moedsr_backend http.*token_file=",
         ),
         ({"health": {"name": "nginx"}}, {}, "is not a moedsr server"),
         ({"health": {"protocol": 9}}, {}, "speaks protocol 9, .*update this plugin"),

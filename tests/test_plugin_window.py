@@ -64,16 +64,32 @@ def finish():
                    "/cmd.scripted = cmd.count_states('scripted')\\n")
     cmd.do("@" + OUT + "/script.pml")
     cmd.frame(%d)
+    cmd.save(OUT + "/session.pse")
+    cmd.translate([0, 0, -1.5], object="prot")
     report = {"beats": beats, "counts": counts, "returned": state["returned"],
               "running": state["running"],
               "states": cmd.count_states("prot_surf"), "scripted": cmd.scripted,
               "pid": backends.BACKENDS["local"].pid}
+    QtCore.QTimer.singleShot(700, lambda: photograph(report))
+
+def photograph(report):
+    get_qtwindow().grab().save(OUT + "/window.png")
+    report["placed"] = cmd.get_object_ttt("prot_surf")
+    beats.clear(), counts.clear()
+    begin = time.monotonic()
+    cmd.load(OUT + "/session.pse")
+    timer.timeout.disconnect(beat)
+    timer.timeout.connect(lambda: reopened(report, begin))
+    timer.start(5)
+
+def reopened(report, begin):
+    beats.append(time.thread_time())
+    counts.append(cmd.count_states("prot_surf"))
+    if counts[-1] < %d and time.monotonic() - begin < 60:
+        return
+    report |= {"back_beats": beats, "back_counts": counts}
     with open(OUT + "/report.json", "w") as file:
         json.dump(report, file)
-    QtCore.QTimer.singleShot(700, photograph)
-
-def photograph():
-    get_qtwindow().grab().save(OUT + "/window.png")
     os._exit(0)  # like a crash: nothing is tidied up
 
 timer = QtCore.QTimer()
@@ -87,7 +103,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a window reports that has played one prediction."""
     folder = tmp_path_factory.mktemp("window")
     script = folder / "play.py"
-    script.write_text(f"OUT = {str(folder)!r}\n" + SCRIPT % (FRAMES, FRAMES))
+    script.write_text(f"OUT = {str(folder)!r}\n" + SCRIPT % (FRAMES, FRAMES, FRAMES))
     environment = {**os.environ, **child_environment(pause=0.02, segments=400)}
     environment["PYTHONPATH"] += os.pathsep + str(REPOSITORY)
     environment |= {"HOME": str(folder), "QT_QPA_PLATFORM": "xcb", "LIBGL_ALWAYS_SOFTWARE": "1"}
@@ -149,6 +165,15 @@ def test_the_window_shows_the_surface_in_its_colour(played):
     red, green, blue = pixels.reshape(-1, 3).T
     orange = (red > 100) & (green > 30) & (blue < 60) & (red > green)
     assert 0.02 < orange.mean() < 0.9
+
+
+def test_the_surface_follows_its_molecule_by_itself(played):
+    assert played["placed"][11] == pytest.approx(-1.5)
+
+
+def test_a_session_comes_back_while_the_windows_event_loop_turns(played):
+    assert played["back_counts"][-1] == FRAMES and len(set(played["back_counts"])) > 10
+    assert np.diff(played["back_beats"]).max() < 0.5  # measured: 0.04 s
 
 
 def test_the_backend_is_gone_with_a_window_that_ended_without_a_word(played):

@@ -34,6 +34,7 @@ from moedsr_core.structure import from_arrays, polymer_heavy_atoms
 from moedsr_core.surface.ses import SolventExcludedSurface
 
 OPTIONS = PredictOptions(frames=5, device="cpu", latent="typical", n_points=200)
+COARSE = replace(OPTIONS, frames=3, spacing=1.0, latent="sample")
 
 
 def anchored(seed: int = 0) -> LoadedModel:
@@ -150,7 +151,7 @@ def test_a_model_without_physical_time_gives_no_lags():
 
 @pytest.mark.parametrize("mesh", ["tracked", "marching_cubes"])
 def test_a_moved_molecule_moves_its_prediction(mesh):
-    atoms, options = helix(), replace(OPTIONS, frames=3, mesh=mesh, latent="sample")
+    atoms, options = helix(5), replace(COARSE, mesh=mesh)
     turn = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0]
     turn *= np.linalg.det(turn)
     moved = atoms.with_coords(atoms.coords @ turn.T + [30.0, -20.0, 10.0])
@@ -166,10 +167,9 @@ def test_a_moved_molecule_moves_its_prediction(mesh):
 
 
 def test_a_seed_draws_one_motion_and_another_seed_another():
-    options = replace(OPTIONS, frames=3, latent="sample", mesh="marching_cubes")
-    loaded = anchored()
+    options, loaded = replace(COARSE, mesh="marching_cubes"), anchored()
     first, again, other = (
-        predict(helix(), replace(options, seed=seed), loaded=loaded) for seed in (1, 1, 2)
+        predict(helix(5), replace(options, seed=seed), loaded=loaded) for seed in (1, 1, 2)
     )
     assert np.array_equal(first.frames[2].vertices, again.frames[2].vertices)
     assert np.array_equal(first.frames[2].displacement, again.frames[2].displacement)
@@ -205,9 +205,9 @@ def test_a_mean_code_that_the_model_lacks_is_refused():
 
 
 def test_an_unfactored_model_counts_points_times_frames_and_a_separable_one_points():
-    options = replace(OPTIONS, mesh="marching_cubes")
-    unfactored = predict(helix(), options, loaded=growing()).metadata
-    separable = predict(helix(), options, loaded=anchored()).metadata
+    options = replace(COARSE, mesh="marching_cubes", latent="typical")
+    unfactored = predict(helix(5), options, loaded=growing()).metadata
+    separable = predict(helix(5), options, loaded=anchored()).metadata
     assert unfactored["network_evaluations"] > 2 * unfactored["nodes_prepared"]
     assert separable["network_evaluations"] == separable["nodes_prepared"]
 
@@ -393,9 +393,9 @@ def test_a_real_protein_moves_and_starts_from_its_own_surface(data_dir):
     from moedsr_core.structure import polymer_heavy_atoms
     from moedsr_core.structure_io import read_structure
 
-    atoms = polymer_heavy_atoms(read_structure(data_dir / "structures" / "1enh.pdb"))
-    options = replace(OPTIONS, frames=3, spacing=1.0, latent="sample")
-    movie = predict(atoms, options, loaded=anchored())
+    path = data_dir / "protein_md" / "trpcage_tc5b" / "top.pdb"
+    atoms = polymer_heavy_atoms(read_structure(path))
+    movie = predict(atoms, COARSE, loaded=anchored())
     surface = SolventExcludedSurface(atoms.coords, atoms.radii)
     assert np.abs(surface.signed_distance(movie.frames[0].vertices)).max() < 0.3
     assert all(frame.is_watertight for frame in movie.frames)
@@ -428,6 +428,13 @@ def test_the_names_that_options_know_are_those_that_are_made():
     assert sorted(predict_options.SURFACES) == sorted(SURFACES)
 
 
-def test_options_are_read_without_torch():
-    code = "import sys, moedsr_core.predict_options; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+def test_nothing_is_imported_that_is_not_needed():
+    """Options need no torch, prediction no PyMOL, which is slow, nor torch's compiler, likewise."""
+    code = (
+        "import sys, moedsr_core.predict_options\n"
+        "print({'torch'} & sys.modules.keys())\n"
+        "import moedsr_core.predict, moedsr_core.surface.external\n"
+        "print({'torch._dynamo', 'pymol'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n") == ["set()", "set()", ""]

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tokenize
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,12 @@ def manifest() -> dict:
     return json.loads(text("plugin_manifest.json"))
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """A source file's syntax tree."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def sources(*folders: str) -> list[Path]:
     return [p for f in folders or SOURCE_FOLDERS for p in sorted((ROOT / f).rglob("*.py"))]
 
@@ -61,6 +68,7 @@ def tracked() -> list[str]:
     return done.stdout.splitlines()
 
 
+@cache
 def setup_facts() -> dict:
     """What setup.py hands to setuptools, without installing anything."""
     code = (
@@ -85,7 +93,7 @@ def imported_names(*folders: str) -> set[str]:
     """Distributions of all modules imported anywhere in some folders."""
     names = set()
     for path in sources(*folders):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.Import):
                 names |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
@@ -197,7 +205,7 @@ def test_every_package_is_installed_with_its_weights():
 
 def test_nothing_is_ever_unpickled():
     for path in sources(*(folder for folder in SOURCE_FOLDERS if folder != "tests")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 modules = [alias.name for alias in node.names]
                 modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
@@ -245,7 +253,7 @@ def code_lines(path: Path) -> int:
         tokens = list(tokenize.tokenize(file.readline))
     skipped = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
     skipped |= {tokenize.ENCODING, tokenize.ENDMARKER}
-    tree = ast.parse(path.read_bytes())
+    tree = parsed(path)
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     prose: set[int] = set()
     for node in ast.walk(tree):

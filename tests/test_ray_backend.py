@@ -20,7 +20,8 @@ from test_backend_engine import SPACING, peptide
 from test_wire import body_of, options_of
 
 from moedsr_core.backend.client import pack_request
-from moedsr_core.backend.cluster.ray_workers import ClusterOptions, RayWorkers
+from moedsr_core.backend.cluster.cluster import Cluster, ClusterOptions
+from moedsr_core.backend.cluster.ray_workers import RayWorkers
 from moedsr_core.backend.commands import main
 from moedsr_core.backend.data_folder import DataFolder
 from moedsr_core.backend.local_workers import LocalWorker
@@ -143,7 +144,7 @@ def computing(folder: Path, head: Head, **options) -> Iterator[Backend]:
     """A backend in this process with actors on the cluster, once all are up."""
     service = JobService(DataFolder(folder), model_folders=True)
     cluster = ClusterOptions(address=head.address, **{"core": NUMBERS, **options})
-    backend = Backend(service.folder, service, RayWorkers(service, cluster))
+    backend = Backend(service.folder, service, RayWorkers(service, Cluster(cluster)))
     backend.start()
     try:
         wait_until(lambda: set(states(backend)) == {"idle"}, "the actors are up")
@@ -248,9 +249,9 @@ def backend(head, tmp_path) -> Iterator[Backend]:
 
 @pytest.mark.soak
 def test_a_cluster_whose_room_is_taken_is_one_sentence(head, backend, monkeypatch):
-    monkeypatch.setattr("moedsr_core.backend.cluster.ray_workers.ROOM_S", 0.1)
+    monkeypatch.setattr("moedsr_core.backend.cluster.cluster.ROOM_S", 0.1)
     with pytest.raises(BackendError, match="has room for 1 worker, but other programs use it all"):
-        RayWorkers(backend.service, ClusterOptions(address=head.address, cpus=3))
+        Cluster(ClusterOptions(address=head.address, cpus=3))
 
 
 @pytest.mark.soak

@@ -13,11 +13,13 @@ from backend_support import FakeScience, ThreadWorker, wait_until
 from test_wire import body_of, options_of
 
 from moedsr_core import __version__
+from moedsr_core.backend.cluster import cluster as clusters
 from moedsr_core.backend.cluster import ray_workers
 from moedsr_core.backend.cluster.actor import actor_class
+from moedsr_core.backend.cluster.cluster import Census, Cluster, ClusterOptions
 from moedsr_core.backend.cluster.places import kind_of, places_on, room_left
 from moedsr_core.backend.cluster.post import AHEAD, Post
-from moedsr_core.backend.cluster.ray_workers import Census, ClusterOptions, RayWorkers
+from moedsr_core.backend.cluster.ray_workers import RayWorkers
 from moedsr_core.backend.commands import main
 from moedsr_core.backend.data_folder import DataFolder
 from moedsr_core.backend.parts import Backend
@@ -99,7 +101,7 @@ def cluster(news, science, tmp_path, monkeypatch):
         service = JobService(DataFolder(tmp_path / "data"), model_folders=True)
         options = ClusterOptions(address="h:1", **options)
         try:
-            workers = RayWorkers(service, options, news)
+            workers = RayWorkers(service, Cluster(options, news))
         except BackendError:
             service.close()
             raise
@@ -194,7 +196,7 @@ def test_jobs_do_not_fail_for_starts_that_failed_while_the_cluster_was_away(clus
     ],
 )
 def test_a_cluster_without_room_is_one_sentence(cluster, news, monkeypatch, nodes, kind, sentence):
-    monkeypatch.setattr(ray_workers, "ROOM_S", 0.0)
+    monkeypatch.setattr(clusters, "ROOM_S", 0.0)
     news.say(*nodes, free=False, kind=kind)
     with pytest.raises(BackendError, match=f"the Ray cluster at 'h:1' {sentence}"):
         cluster()
@@ -262,10 +264,14 @@ def test_flags_of_a_cluster_that_do_not_fit_are_refused(tmp_path, flags, reason,
     assert reason in error and error.count("\n") == 1
 
 
-def test_without_ray_installed_the_server_says_how_to_get_it(tmp_path, monkeypatch, capsys):
+def test_without_ray_installed_the_server_says_once_how_to_get_it(
+    tmp_path, monkeypatch, capsys, caplog
+):
+    caplog.set_level("INFO")
     (tmp_path / "ray.py").write_text("raise ImportError('not here')\n")
     path = [str(tmp_path), *sys.path]
     monkeypatch.setenv("PYTHONPATH", ":".join(path))
-    assert serve_on_ray(tmp_path / "data", "--ray", "auto") == 3
+    assert main(["serve", "--data-dir", str(tmp_path / "data"), "--ray", "auto"]) == 3
     error = capsys.readouterr().err
-    assert "Ray is not installed; install moedsr[cluster]" in error and "Traceback" not in error
+    assert error == ("moedsr: Ray is not installed; install moedsr[cluster], or leave out --ray\n")
+    assert caplog.text == "" and not (tmp_path / "data").exists()

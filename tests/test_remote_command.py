@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pymol_support import FakeBackend, ball
+from pymol_support import FakeBackend, ball, record
 
-from moedsr_core import remote
+from moedsr_core import prediction_files, remote
+from moedsr_core.backend.client import Address, BackendClient, Patience
 from moedsr_core.errors import BackendError, CancelledError, InputError
 from moedsr_core.mesh_trajectory import Frame, MeshTrajectory, load_trajectory
 from moedsr_core.predict_options import PredictOptions
@@ -108,6 +110,44 @@ def test_a_refusal_is_bad_input_and_a_failure_is_the_servers(server, pdb, tmp_pa
     assert not list(tmp_path.glob("job*"))
 
 
+@pytest.mark.parametrize(
+    ("reason", "code", "sentence"),
+    [(None, 130, "job0 was cancelled"), ("somebody deleted it", 3, "cancelled: somebody deleted")],
+)
+def test_a_job_that_is_cancelled_is_told_from_one_that_is_deleted(
+    server, tmp_path, capsys, reason, code, sentence
+):
+    BackendClient(Address(server.url, TOKEN)).create({"coords": np.eye(3)}, {"kind": "predict"})
+    server.behaviour["say"] = record("end", state="cancelled", error=reason, summary={})
+    assert remote.main(["fetch", "job0", "--out", str(tmp_path / "out")]) == code
+    said = capsys.readouterr().err
+    assert sentence in said and not (tmp_path / "out").exists()
+
+
+def test_while_a_job_waits_its_place_is_told_and_no_time(server, tmp_path, capsys, monkeypatch):
+    clock = itertools.count(0.0, 10.0)
+    monkeypatch.setattr(prediction_files.time, "monotonic", lambda: next(clock))
+    places = [("queued", 0, 2), ("queued", 0, 0), ("frames", 2, None), ("frames", 4, None)]
+    server.behaviour["say"] = b"".join(
+        record("progress", stage=stage, frames_done=done, frames=9, queue_position=place)
+        for stage, done, place in [*places, ("queued", 4, None)]
+    )
+    client = BackendClient(Address(server.url, TOKEN), Patience(first_wait_s=0.01))
+    server.behaviour["cuts"] = [len(server.behaviour["say"]) + 200]
+    job = client.create({"coords": np.eye(3)}, {"kind": "predict", "frames": 9})
+    with prediction_files.progress(9) as tell:
+        remote.fetch_result(client, job, tmp_path, tell, 9)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[1:7] == [
+        "waiting, 2 before it: 0 of 9 frames",
+        "waiting, 0 before it: 0 of 9 frames",
+        "frames: 2 of 9 frames",
+        "frames: 4 of 9 frames, 25 s left",
+        "waiting: 4 of 9 frames",
+        "waiting for the server: 4 of 9 frames",
+    ]
+
+
 def test_ctrl_c_ends_the_waiting_but_not_the_job(server, pdb, tmp_path, monkeypatch):
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -140,9 +180,10 @@ def test_jobs_are_listed_fetched_and_cancelled(server, pdb, tmp_path, capsys):
     [
         (["fetch", "nojob"], 3, "there is no such job"),
         (["cancel", "../up"], 3, "there is no job '../up'"),
-        (["jobs", "--token-file", "/no/such"], 3, "the token cannot be read from '/no/such'"),
-        (["jobs", "--ca-file", "/no/such"], 3, "give --ca-file FILE the server's certificate"),
-        (["jobs", "--backend", "lab:1"], 3, "an address is written https://host:port"),
+        (["jobs", "--token-file", "/no/such"], 2, "the token cannot be read from '/no/such'"),
+        (["jobs", "--ca-file", "/no/such"], 2, "give --ca-file FILE the server's certificate"),
+        (["jobs", "--backend", "http://127.0.0.1:9"], 3, "nobody listens at http://127.0.0.1:9"),
+        (["jobs", "--backend", "lab:1"], 2, "an address is written https://host:port"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(server, tmp_path, capsys, arguments, code, sentence):
@@ -160,7 +201,10 @@ def test_without_an_address_there_is_no_server(monkeypatch, capsys):
 def test_a_wrong_token_is_told_with_the_shells_flag(server, tmp_path, capsys):
     server.token = "another"
     assert remote.main(["jobs"]) == 3
-    assert "ask its keeper for another: --token-file FILE" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        f"moedsr: {server.url} does not accept this token, which is wrong, has expired or was "
+        "revoked; ask its keeper for another, and name its file with --token-file FILE\n"
+    )
 
 
 def test_predict_writes_the_same_files_from_a_server(server, pdb, tmp_path, monkeypatch, capsys):

@@ -86,8 +86,8 @@ def test_every_router_parameter_gets_a_gradient(protein):
 
 
 def test_gradients_agree_with_finite_differences():
-    protein = synthetic_protein(n_points=14, n_residues=5)
-    router = Router(replace(SMALL, phi_s=2, phi_p=4, zeta=3, max_neighbours=5))
+    protein = synthetic_protein(n_points=9, n_residues=3)
+    router = Router(replace(SMALL, phi_s=2, phi_p=3, zeta=3, max_neighbours=4))
 
     def descriptor(points, residues):
         return router(replace(protein, points=points, residue_positions=residues))[1]

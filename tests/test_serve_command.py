@@ -11,13 +11,18 @@ import sys
 
 import pytest
 import requests
+from backend_support import FakeScience, ThreadWorker
 
+from moedsr_core.backend import serve as lab
+from moedsr_core.backend.access.front import Access
 from moedsr_core.backend.access.tokens import DATABASE, TokenStore
 from moedsr_core.backend.commands import Serve, main
+from moedsr_core.backend.data_folder import DataFolder
 from moedsr_core.backend.description import Health, JobStatus
 from moedsr_core.backend.jobstore import Job
 from moedsr_core.backend.live import LiveJob
 from moedsr_core.backend.spool import Spool
+from moedsr_core.errors import InputError
 
 
 @pytest.fixture
@@ -92,6 +97,8 @@ def test_folders_without_tokens_are_not_made(folder, words, capsys):
         (["--port", "70000"], "port"),
         (["--max-atoms", "0"], "max_atoms"),
         (["--keep-gb", "-1"], "keep-gb"),
+        (["--devices", "cpu", "gpu"], "--devices are auto, cpu, mps, cuda or cuda:N, got 'gpu'"),
+        (["--data-dir", f"{__file__}/data"], "is a file; name another with --data-dir"),
     ],
 )
 def test_what_cannot_be_served_is_refused_in_one_sentence(folder, flags, reason, capsys):
@@ -99,6 +106,60 @@ def test_what_cannot_be_served_is_refused_in_one_sentence(folder, flags, reason,
     error = capsys.readouterr().err
     assert reason in error and error.count("\n") == 1
     assert not folder.exists()
+
+
+def test_a_folder_that_another_server_uses_is_told_before_missing_tokens(folder, capsys):
+    other = DataFolder(folder)
+    assert main(["serve", "--data-dir", str(folder)]) == 3
+    other.close()
+    assert f"another moedsr server uses {folder}" in capsys.readouterr().err
+
+
+@pytest.fixture
+def quiet(monkeypatch):
+    """The log goes where the tests want it."""
+    monkeypatch.setattr(lab, "start_logging", lambda log_format: None)
+
+
+def test_a_device_that_is_not_there_is_refused_though_others_are(folder, quiet):
+    class Worker(ThreadWorker):
+        def describe(self):
+            if self.device == "cuda:7":
+                raise InputError("there is no device cuda:7 here")
+            return super().describe()
+
+    def make(device):
+        worker = Worker(FakeScience())
+        worker.device = device
+        return worker
+
+    options = Serve(data_dir=folder, port=0, no_token=True, devices=("cpu", "cuda:7"))
+    with pytest.raises(InputError, match="there is no device cuda:7 here"):
+        lab.serve(options, make)
+    DataFolder(folder).close()  # it is free again
+
+
+def test_a_server_knows_whose_token_was_revoked(folder):
+    options, limits = Serve(data_dir=folder), Serve().limits()
+    with TokenStore(folder) as store:
+        for name in ("ann", "bob", "cid"):
+            store.create(name)
+        for name in ("ann", "bob"):
+            store.revoke(name)
+        store.create("bob", replace=True)
+        access = Access(keys=store, limits=limits)
+        service = lab._service(options, DataFolder(folder), limits, access, store)
+        assert service._expelled() == {"ann"}
+        service.close()
+
+
+@pytest.mark.parametrize("words", [["serve"], ["token", "create"]])
+def test_no_option_is_the_opposite_of_another(words, capsys):
+    with pytest.raises(SystemExit):
+        main([*words, "--help"])
+    said = capsys.readouterr().out
+    assert "--no-no" not in said and "--no-insecure" not in said and "--no-replace" not in said
+    assert words == ["token", "create"] or "--no-token" in said
 
 
 def test_unknown_flags_are_refused_before_bad_values(folder, capsys):

@@ -205,21 +205,25 @@ def rolled_where_pymol_rolls(atoms: Structure) -> SolventExcludedSurface:
 # 10,242 and 40,962 places leave 1.3, 0.9, 0.6 and 0.3 % of our area missing and 2.1, 0.9, 0.4 and
 # 0.2 % too much volume, and the volume of the shell |distance| < 0.1 or 0.2 Å gives our area to
 # 0.1 %.
-COMPACT = ["EHEE_rd3_0053", "1gjs", "omtky3"]
+COMPACT = [
+    "EHEE_rd3_0053",
+    *(pytest.param(name, marks=pytest.mark.soak) for name in ("1gjs", "omtky3")),
+]
 
 
 @pytest.fixture(scope="module", params=COMPACT)
-def beside_pymol(request, data_dir) -> tuple[Structure, Mesh]:
-    """A compact protein, and the mesh that PyMOL draws of it, without closed cavities."""
+def beside_pymol(request, data_dir) -> tuple[Structure, SolventExcludedSurface, Mesh]:
+    """A compact protein, its surface, and PyMOL's mesh of it without closed cavities."""
     path = data_dir / "structures" / f"{request.param}.pdb"
     atoms = polymer_heavy_atoms(read_structure(path))
-    return atoms, outermost(pymol_surface(atoms, quality=1))
+    surface = SolventExcludedSurface(atoms.coords, atoms.radii)
+    return atoms, surface, outermost(pymol_surface(atoms, quality=1))
 
 
 @pytest.mark.data
 def test_area_and_volume_agree_with_pymol(beside_pymol):
-    atoms, theirs = beside_pymol
-    whole = SolventExcludedSurface(atoms.coords, atoms.radii).mesh(0.5)
+    _, surface, theirs = beside_pymol
+    whole = surface.mesh(0.5)
     ours = outermost(whole)
     assert whole.is_watertight
     assert ours.area == pytest.approx(theirs.area, rel=0.03)
@@ -228,7 +232,7 @@ def test_area_and_volume_agree_with_pymol(beside_pymol):
 
 @pytest.mark.data
 def test_pymol_differs_only_where_its_probe_does_not_stand(beside_pymol):
-    atoms, theirs = beside_pymol
+    atoms, _, theirs = beside_pymol
     ours = outermost(rolled_where_pymol_rolls(atoms).mesh(0.5))
     assert ours.area == pytest.approx(theirs.area, rel=0.0125)
     assert ours.volume == pytest.approx(theirs.volume, rel=0.005)
@@ -236,8 +240,8 @@ def test_pymol_differs_only_where_its_probe_does_not_stand(beside_pymol):
 
 @pytest.mark.data
 def test_no_vertex_of_pymol_lies_inside_the_exact_surface(beside_pymol):
-    atoms, theirs = beside_pymol
-    distance = SolventExcludedSurface(atoms.coords, atoms.radii).signed_distance(theirs.vertices)
+    _, surface, theirs = beside_pymol
+    distance = surface.signed_distance(theirs.vertices)
     assert distance.min() > -0.05
     assert 0 < np.median(distance) < 0.05
     assert 0.2 < distance.max() < 1.4

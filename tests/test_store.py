@@ -362,10 +362,10 @@ def kill(process: subprocess.Popen[str]) -> list[str]:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL is POSIX; torn records are tested above")
-def test_a_writer_killed_at_random_moments_loses_at_most_the_frame_in_hand(tmp_path):
+def test_a_writer_killed_at_random_moments_loses_at_most_the_frame_in_hand(tmp_path, count):
     frames, path, chance = 400, tmp_path / "a.h5", random.Random(1)
     promised: set[int] = set()
-    for kills in range(4):
+    for kills in range(count(2, 8)):
         process = start_writer(path, frames)
         lines = read_until(process, "began")
         missing = set(map(int, lines[0].split()[1:]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import subprocess
 import sys
 import time
@@ -16,8 +15,6 @@ import small_training
 import torch
 from safetensors.torch import load_file
 from small_training import SMALL, train_all, train_small
-
-KILLS = 2
 
 
 def killed_after(root: Path, steps: int, delay: float) -> bool:
@@ -31,13 +28,21 @@ def killed_after(root: Path, steps: int, delay: float) -> bool:
     return abs(child.returncode) == small_training.KILL
 
 
-@pytest.fixture
+@pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
     """The threads of the processes that are killed: others would add up in another order."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """Folder of a run of each preset that nothing disturbed."""
+    root = tmp_path_factory.mktemp("whole")
+    train_all(root)
+    return root
 
 
 def weights(root: Path) -> dict[str, torch.Tensor]:
@@ -48,24 +53,24 @@ def weights(root: Path) -> dict[str, torch.Tensor]:
     }
 
 
-@pytest.mark.usefixtures("one_thread")
-def test_a_training_killed_at_random_ends_with_the_weights_of_an_undisturbed_one(tmp_path):
+def test_a_training_killed_at_random_ends_with_the_weights_of_an_undisturbed_one(
+    whole, tmp_path, count
+):
     seed = time.time_ns() % 10**6
     draw = random.Random(seed)
-    train_all(tmp_path / "whole")
     # the first one between a checkpoint and the end of its run, the others anywhere
-    after = [draw.randint(3, 5), *(draw.randint(1, 8) for _ in range(KILLS - 1))]
+    after = [draw.randint(3, 5), *(draw.randint(1, 8) for _ in range(count(0, 4)))]
     kills = [(steps, draw.uniform(0.0, 0.03)) for steps in after]
     worked = [killed_after(tmp_path / "killed", *kill) for kill in kills]
     assert worked[0], f"nothing was killed (seed {seed})"
     train_all(tmp_path / "killed")
-    expected, found = weights(tmp_path / "whole"), weights(tmp_path / "killed")
+    expected, found = weights(whole), weights(tmp_path / "killed")
     assert found.keys() == expected.keys(), f"seed {seed}"
     assert len(expected) > 100
     different = [name for name in expected if not torch.equal(expected[name], found[name])]
     assert different == [], f"seed {seed}"
     for preset in SMALL:
-        logs = [_without_clock(tmp_path / part / preset) for part in ("whole", "killed")]
+        logs = [_without_clock(root / preset) for root in (whole, tmp_path / "killed")]
         assert logs[0] == logs[1], f"seed {seed}"
 
 
@@ -76,7 +81,9 @@ def _without_clock(folder: Path) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("preset", SMALL)
-def test_a_run_that_goes_on_does_not_depend_on_the_state_of_the_random_numbers(tmp_path, preset):
+def test_a_run_that_goes_on_does_not_depend_on_the_state_of_the_random_numbers(
+    whole, tmp_path, preset
+):
     class Stopped(Exception):
         pass
 
@@ -84,16 +91,14 @@ def test_a_run_that_goes_on_does_not_depend_on_the_state_of_the_random_numbers(t
         if done == 5:
             raise Stopped
 
-    whole = train_small(preset, tmp_path / "whole")
     with pytest.raises(Stopped):
-        train_small(preset, tmp_path / "cut", tick=stop)
+        train_small(preset, tmp_path, tick=stop)
     torch.rand(50)
     steps = []
-    cut = train_small(preset, tmp_path / "cut", tick=lambda done, _: steps.append(done))
+    cut = train_small(preset, tmp_path, tick=lambda done, _: steps.append(done))
     assert steps == [5, 6]
-    a, b = whole.module.state_dict(), cut.module.state_dict()
+    a, b = load_file(whole / preset / "best" / "average.safetensors"), cut.module.state_dict()
     assert [name for name in a if not torch.equal(a[name], b[name])] == []
-    shutil.rmtree(tmp_path / "cut" / "last")
-    (tmp_path / "whole" / "last").rename(tmp_path / "whole" / "last.old")
-    train_small(preset, tmp_path / "whole", tick=lambda done, _: steps.append(done))
+    (tmp_path / "last").rename(tmp_path / "last.old")
+    train_small(preset, tmp_path, tick=lambda done, _: steps.append(done))
     assert steps == [5, 6]

@@ -34,9 +34,8 @@ def gradients(preset: str, world: World) -> dict[str, torch.Tensor]:
     return {n: p.grad for n, p in task.module.named_parameters() if p.grad is not None}
 
 
-def child(root: Path) -> None:
+def work(root: Path) -> None:
     """What each of the processes does."""
-    torch.set_num_threads(1)
     with join("cpu") as world:
         for preset in SMALL:
             save_file(gradients(preset, world), root / f"{preset}-{world.rank}.safetensors")
@@ -49,27 +48,28 @@ def child(root: Path) -> None:
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory) -> Path:
-    """Folder in which two processes trained."""
+    """Folder in which two processes trained, this one and another."""
     root = tmp_path_factory.mktemp("together")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     here = Path(__file__)
     paths = os.pathsep.join([str(here.parents[1]), str(here.parent)])
-    environment = {
-        **os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2",
-        "OMP_NUM_THREADS": "1", "PYTHONPATH": paths,
-    }  # fmt: skip
-    children = [
-        subprocess.Popen(
-            [sys.executable, str(here), str(root)],
-            env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stderr=subprocess.PIPE, text=True,
-        )
-        for rank in range(2)
-    ]  # fmt: skip
-    errors = [process.communicate(timeout=250)[1] for process in children]
-    assert [process.returncode for process in children] == [0, 0], errors
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    other = subprocess.Popen(
+        [sys.executable, str(here), str(root)],
+        env={
+            **os.environ, **place, "RANK": "1", "LOCAL_RANK": "1", "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": paths,
+        },
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**place, "RANK": "0", "LOCAL_RANK": "0"}.items():
+            patch.setenv(name, value)
+        work(root)
+    error = other.communicate(timeout=250)[1]
+    assert other.returncode == 0, error
     return root
 
 
@@ -139,4 +139,5 @@ def test_alone_nothing_needs_to_be_joined(monkeypatch):
 
 if __name__ == "__main__":
     remember()
-    child(Path(sys.argv[1]))
+    torch.set_num_threads(1)
+    work(Path(sys.argv[1]))

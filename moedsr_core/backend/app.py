@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Protocol, runtime_checkable
 
@@ -198,7 +199,8 @@ async def _followed(
     reading: AbstractContextManager[LiveJob], start: int, service: JobService
 ) -> AsyncIterator[bytes]:
     with reading as live:
-        async for record in stream_job(live, start, lambda: service.closing):
+        place = partial(service.place, live.job.id)
+        async for record in stream_job(live, start, lambda: service.closing, place):
             yield record
 
 

@@ -28,13 +28,19 @@ class Child:
         command: Its command line.
         on_message: Called with each message of its, and with None once it has ended, in a thread
             that does nothing else; it waits to be heard while that call lasts.
+        logged: Whether what it writes on standard error goes into the log; its last words are
+            kept in any case.
 
     Raises:
         WorkerDied: If it cannot be started.
     """
 
     def __init__(
-        self, command: Sequence[str], on_message: Callable[[Message | None], object]
+        self,
+        command: Sequence[str],
+        on_message: Callable[[Message | None], object],
+        *,
+        logged: bool = True,
     ) -> None:
         try:
             self._process = subprocess.Popen(
@@ -46,7 +52,7 @@ class Child:
             )
         except OSError as error:
             raise WorkerDied(f"a worker could not be started: {error}") from error
-        self._on_message = on_message
+        self._on_message, self._logged = on_message, logged
         self._last_words: deque[str] = deque(maxlen=20)
         self._say_lock = threading.Lock()
         self._dead = threading.Event()
@@ -125,4 +131,5 @@ class Child:
             for line in pipe:
                 text = line.decode("utf-8", errors="replace").rstrip()
                 self._last_words.append(text)
-                log.info("%s", text)
+                if self._logged:
+                    log.info("%s", text)

@@ -22,6 +22,7 @@ from moedsr_core.backend.access.limits import Limits
 from moedsr_core.backend.access.tokens import DATABASE, TokenStore
 from moedsr_core.choices import check_number
 from moedsr_core.errors import InputError
+from moedsr_core.predict_options import DEVICE
 
 DEFAULT_DATA = Path(platformdirs.user_data_dir("moedsr", appauthor=False)) / "server"
 DEFAULT_PORT = 8642
@@ -96,6 +97,11 @@ class Serve(Limits):
             raise InputError("--insecure-no-tokens goes with --no-token; give both, or neither")
         if not self.devices:
             raise InputError("--devices needs at least one, such as auto")
+        for device in self.devices:
+            if not DEVICE.fullmatch(device):
+                raise InputError(
+                    f"--devices are auto, cpu, mps, cuda or cuda:N, got {device!r}; choose of these"
+                )
         self._check_cluster()
 
     def _check_cluster(self) -> None:
@@ -177,7 +183,7 @@ class ListTokens:
 
 @dataclass(frozen=True, kw_only=True)
 class RevokeToken:
-    """End a token at once, also for streams that run with it; its jobs stay."""
+    """End a token at once, also for streams that run with it; its unfinished jobs are cancelled."""
 
     name: tyro.conf.Positional[str]
     """Whose."""

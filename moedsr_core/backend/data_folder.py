@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import BinaryIO
 
 from moedsr_core.data.claim import claim
-from moedsr_core.errors import BackendError
+from moedsr_core.errors import BackendError, InputError
 
 _MOST_AT_ONCE = 1000
 """Servers of one user that run at the same time; more are a mistake."""
@@ -25,12 +26,7 @@ class DataFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        lock = _claimed(path)
-        if lock is None:
-            raise BackendError(
-                f"another moedsr server uses {path}; stop it, or name another folder"
-            )
-        self._lock = lock
+        self._lock = _own_lock(path)
         self.jobs, self.scratch = path / "jobs", path / "scratch"
         self.jobs.mkdir(exist_ok=True)
         shutil.rmtree(self.scratch, ignore_errors=True)
@@ -58,6 +54,31 @@ class DataFolder:
     def close(self) -> None:
         """Let another server have it."""
         self._lock.close()
+
+
+def refuse_unusable(path: Path) -> None:
+    """Refuse a folder that a server could not use, before anything is made there.
+
+    Raises:
+        InputError: If it cannot be made or written to.
+        BackendError: If another server has it.
+    """
+    there = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        problem = "closed to us" if there.is_dir() else "a file"
+        raise InputError(
+            f"the data folder cannot be {path}, for {there} is {problem}; name another with "
+            "--data-dir"
+        )
+    if (path / "lock").exists():
+        _own_lock(path).close()
+
+
+def _own_lock(path: Path) -> BinaryIO:
+    lock = _claimed(path)
+    if lock is None:
+        raise BackendError(f"another moedsr server uses {path}; stop it, or name another folder")
+    return lock
 
 
 def _claimed(path: Path) -> BinaryIO | None:

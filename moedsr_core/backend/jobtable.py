@@ -32,7 +32,7 @@ _T = TypeVar("_T")
 
 
 class JobTable:
-    """What :class:`moedsr_core.backend.service.JobService` is built on; see there."""
+    """What :class:`moedsr_core.backend.worklist.WorkList` is built on."""
 
     def __init__(
         self,
@@ -50,6 +50,7 @@ class JobTable:
         self._queue = FairQueue()
         self._readers: Counter[str] = Counter()
         self._closing = False
+        self._complaint = ""
         self._changed = threading.Condition(threading.RLock())
         self._position = self.store.next_position()
         self._recover()
@@ -59,7 +60,7 @@ class JobTable:
         try:
             self._expiry.begin()
         except DiskFullError as error:  # what is removed below may make room
-            log.error("%s", error)
+            self._complain(error)
         known = self.store.ids()
         for path in self.folder.jobs.iterdir():
             if path.name not in known:
@@ -152,9 +153,16 @@ class JobTable:
         try:
             self._with_room(lambda: self.store.save(live.job))
         except BackendError as error:
-            log.error("job %s: %s", live.job.id, error)
+            self._complain(error)
             return False
+        self._complaint = ""
         return True
+
+    def _complain(self, error: BackendError) -> None:
+        """Log what is wrong with the folder; once, until something could be written again."""
+        if str(error) != self._complaint:
+            self._complaint = str(error)
+            log.error("%s", error)
 
     def _with_room(self, write: Callable[[], _T]) -> _T:
         """Write, if need be after what has expired has made room."""
@@ -177,7 +185,7 @@ class JobTable:
         try:
             return self._expiry.sweep(self._is_used, self._remove)
         except DiskFullError as error:
-            log.error("%s", error)
+            self._complain(error)
             return 0
 
     def _is_used(self, job_id: str) -> bool:

@@ -47,10 +47,10 @@ class LiveJob:
 
     @property
     def seconds_left(self) -> float | None:
-        """Time until the last frame at the pace of the frames so far [s]; None before two."""
+        """Time until the last frame at the pace of its worker's frames [s]; None before two."""
         if self.job.finished:
             return 0.0
-        if self._made < 2 or self._first_frame is None:
+        if self._started is None or self._made < 2 or self._first_frame is None:
             return None
         pace = (self._last_frame - self._first_frame) / (self._made - 1)
         ahead = pace * (self.job.frames - self.job.frames_done)

@@ -32,6 +32,9 @@ class Executor(Protocol):
     def start(self) -> None:
         """Begin."""
 
+    def refuse_absent(self) -> None:
+        """Wait until it is known of each device whether it is there; InputError if one is not."""
+
     def tick(self) -> None:
         """Do what is to be done from time to time."""
 

@@ -51,6 +51,8 @@ class Slot:
         """Why a worker can never be made here."""
         self.failed_starts = 0
         self.worker: Worker | None = None
+        self.tried = threading.Event()
+        """Whether a worker was up, or could not be made."""
         self._make, self._service, self._on_ready, self._name = make, service, on_ready, name
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._keep, name=f"moedsr-{place}", daemon=True)
@@ -110,18 +112,21 @@ class Slot:
             self.description = worker.describe()
         except InputError as error:
             self.refused = self.error = str(error)
+            self.tried.set()
             return False
         self.device, self.failed_starts, self.error = self.description["device"], 0, None
         if self._name is None:
             self.place = self.device
         self.state = "idle"
         self._on_ready(self.description)
+        self.tried.set()
         return True
 
     def _note_end(self, error: Exception) -> None:
         if self._closing.is_set():
             return
         self.failed_starts += not self.is_up
+        self.tried.set()
         self.error = str(error)
         log.warning("worker on %s: %s", self.name, error)
 
@@ -169,6 +174,17 @@ class WorkerPool:
         """Begin to compute."""
         for slot in self._slots:
             slot.start()
+
+    def refuse_absent(self) -> None:
+        """Wait until it is known of each device whether it is there.
+
+        Raises:
+            InputError: If one is not.
+        """
+        for slot in list(self._slots):
+            slot.tried.wait()
+            if slot.refused is not None:
+                raise InputError(slot.refused)
 
     @property
     def refused(self) -> str | None:

@@ -20,9 +20,10 @@ from moedsr_core.backend.access.tls import Certificate
 from moedsr_core.backend.access.tokens import DATABASE, TokenStore
 from moedsr_core.backend.app import create_app
 from moedsr_core.backend.cluster.actor import SCIENCE
-from moedsr_core.backend.cluster.ray_workers import ClusterOptions, RayWorkers
+from moedsr_core.backend.cluster.cluster import Cluster, ClusterOptions
+from moedsr_core.backend.cluster.ray_workers import RayWorkers
 from moedsr_core.backend.commands import Serve
-from moedsr_core.backend.data_folder import DataFolder
+from moedsr_core.backend.data_folder import DataFolder, refuse_unusable
 from moedsr_core.backend.expiry import Keep
 from moedsr_core.backend.local_workers import LocalWorker
 from moedsr_core.backend.parts import Backend
@@ -45,8 +46,10 @@ def serve(options: Serve, make: Callable[[str], Worker] = LocalWorker, core: str
         make: Makes a worker for a device of this computer.
         core: Module and name of what does the work on a Ray cluster.
 
+    What was typed is judged first, then whether anybody could get in.
+
     Raises:
-        InputError: If the options do not fit together, or nobody could get in.
+        InputError: If the options do not fit together, a device is absent, or nobody could get in.
         BackendError: If the address or the data folder is another's, or no cluster answers.
     """
     address, limits = resolve(options.host), options.limits()
@@ -55,7 +58,11 @@ def serve(options: Serve, make: Callable[[str], Worker] = LocalWorker, core: str
         insecure_no_tls=options.insecure_no_tls, insecure_no_tokens=options.insecure_no_tokens
     )
     concerns += certificate.concerns() if certificate else []
+    refuse_unusable(options.data_dir)
     with ExitStack() as parts:
+        cluster = None if options.ray is None else _cluster(options, core)
+        if cluster is not None:
+            parts.callback(cluster.close)
         tokens = None if options.no_token else parts.enter_context(_tokens(options))
         listener = parts.enter_context(listen(address, options.port))
         folder = DataFolder(options.data_dir)
@@ -63,10 +70,12 @@ def serve(options: Serve, make: Callable[[str], Worker] = LocalWorker, core: str
         for sentence in concerns:
             log_event("warning", level=logging.WARNING, reason=sentence)
         access = Access(keys=tokens, limits=limits, any_host=not is_loopback(address))
-        service = _service(options, folder, limits, access)
-        backend = _backend(options, folder, service, make, core)
-        backend.start()
+        service = _service(options, folder, limits, access, tokens)
+        backend = _backend(options, folder, service, make, cluster)
         parts.callback(backend.close)
+        backend.start()
+        if cluster is None and set(options.devices) - {"auto", "cpu"}:
+            backend.executor.refuse_absent()
         config = server_config(
             create_app(service, access), limits,
             proxies=options.proxy, timeout_graceful_shutdown=_GRACE_S,
@@ -82,21 +91,22 @@ def _backend(
     folder: DataFolder,
     service: JobService,
     make: Callable[[str], Worker],
-    core: str,
+    cluster: Cluster | None,
 ) -> Backend:
     """Where the jobs are computed: on this computer or a cluster."""
-    if options.ray is None:
-        grow = options.devices == ("auto",)
-        return Backend.local(folder, service, options.devices, grow=grow, make=make)
-    cluster = ClusterOptions(
-        address=options.ray, device=options.devices[0], cpus=options.ray_cpus,
-        most=options.ray_workers, core=core,
-    )  # fmt: skip
-    try:
+    if cluster is not None:
         return Backend(folder, service, RayWorkers(service, cluster))
-    except BaseException:
-        service.close()
-        raise
+    grow = options.devices == ("auto",)
+    return Backend.local(folder, service, options.devices, grow=grow, make=make)
+
+
+def _cluster(options: Serve, core: str) -> Cluster:
+    return Cluster(
+        ClusterOptions(
+            address=str(options.ray), device=options.devices[0], cpus=options.ray_cpus,
+            most=options.ray_workers, core=core,
+        )
+    )  # fmt: skip
 
 
 class _LabServer(GuardedServer):
@@ -162,7 +172,13 @@ def _tokens(options: Serve) -> TokenStore:
     return store
 
 
-def _service(options: Serve, folder: DataFolder, limits: Limits, access: Access) -> JobService:
+def _service(
+    options: Serve,
+    folder: DataFolder,
+    limits: Limits,
+    access: Access,
+    tokens: TokenStore | None,
+) -> JobService:
     def admit(owner: str, request: JobRequest) -> None:
         limits.refuse_large(
             atoms=len(request.structure.coords),
@@ -173,7 +189,8 @@ def _service(options: Serve, folder: DataFolder, limits: Limits, access: Access)
 
     keep = Keep(days=options.expire_after_days, gigabytes=options.keep_gb)
     service = JobService(
-        folder, keep=keep, admit=admit, on_event=JobWatch(access.metrics), model_folders=False
-    )
+        folder, keep=keep, admit=admit, on_event=JobWatch(access.metrics), model_folders=False,
+        expelled=frozenset if tokens is None else tokens.revoked,
+    )  # fmt: skip
     access.metrics.watch(service)
     return service

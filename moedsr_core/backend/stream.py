@@ -28,15 +28,18 @@ class _Pulse:
         late = time.monotonic() - self._last >= PULSE_S
         return late or self._stage != self._live.stage
 
-    def record(self) -> bytes:
-        status = self._live.status()
+    def record(self, place: int | None) -> bytes:
+        status = self._live.status(place)
         self._last, self._stage = time.monotonic(), status["stage"]
-        shown = ("stage", "frames_done", "frames", "seconds_left")
+        shown = ("stage", "frames_done", "frames", "seconds_left", "queue_position")
         return record_line({"type": "progress", **{name: status[name] for name in shown}})
 
 
 async def stream_job(
-    live: LiveJob, start: int, is_ending: Callable[[], bool] = lambda: False
+    live: LiveJob,
+    start: int,
+    is_ending: Callable[[], bool] = lambda: False,
+    place: Callable[[], int | None] = lambda: None,
 ) -> AsyncIterator[bytes]:
     """Yield the stream of a job, following it until it ends.
 
@@ -46,6 +49,7 @@ async def stream_job(
         live: The job; the caller sees to it that its files stay.
         start: First frame that is sent; attributes are always sent.
         is_ending: Whether the server ends, and with it the stream, without an end record.
+        place: How many jobs are before it in the queue.
     """
     loop, changed, pulse = asyncio.get_running_loop(), asyncio.Event(), _Pulse(live)
     sent, lost = 0, False
@@ -54,7 +58,8 @@ async def stream_job(
             changed.clear()
             finished, records = live.job.finished, live.job.records
             if pulse.is_due() and not finished:
-                yield pulse.record()
+                waits = live.job.state == "queued"
+                yield pulse.record(await asyncio.to_thread(place) if waits else None)
             if sent < records:
                 record = await asyncio.to_thread(_wanted, live, sent, start)
                 sent += 1

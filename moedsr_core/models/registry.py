@@ -34,7 +34,10 @@ DEFAULT_MODEL = "anchored"
 """Name of the weights that are used when none is asked for."""
 _FORMAT = 1
 _FILES = ("model.json", "model.safetensors")
-_ASKED = "give the folder `weights` of a run, or a name that `moedsr models` lists"
+_ASKED = (
+    "give the folder `weights` of a run, `best/weights` of one that was stopped, or a name that "
+    "`moedsr models` lists"
+)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from moedsr_core.files import whole_file, writing
 from moedsr_core.models.registry import LoadedModel, load_model
 from moedsr_core.reports.moe_trials import Trial, protein_of
 from moedsr_core.structure import Structure
+from moedsr_core.training.run_folder import run_of
 
 Labelled = dict[str, list[str]]
 """Trials by the label of their model, as they were given."""
@@ -54,7 +55,10 @@ def load_trial(trial: str, device: str = "cpu") -> LoadedModel:
     """
     run, weights = Path(trial), Path(trial) / "weights"
     if (run / "config.json").is_file() and not weights.is_dir():
-        raise InputError(f"the training in {run} has not ended; go on with it first")
+        raise InputError(
+            f"the training in {run} has not ended; go on with it first, or give "
+            f"{run / 'best' / 'weights'} for the best so far"
+        )
     return load_model(weights if weights.is_dir() else trial, choose_device(device))
 
 
@@ -90,14 +94,14 @@ def refuse_trained_on(loaded: LoadedModel, ensembles: Mapping[str, Ensemble]) ->
     Raises:
         InputError: If it was trained on one of them.
     """
-    path = loaded.info.folder.parent / "split.json"
-    if loaded.info.folder.name != "weights" or not path.is_file():
+    run = run_of(loaded.info.folder)
+    if run is None or not (path := run / "split.json").is_file():
         return
     seen = {entry["name"] for entry in json.loads(path.read_text(encoding="utf-8"))["train"]}
     both = sorted(seen & {protein_of(name) for name in ensembles} | seen & set(ensembles))
     if both:
         raise InputError(
-            f"{path.parent} was trained on {both[0]}, which is among the proteins to measure; "
+            f"{run} was trained on {both[0]}, which is among the proteins to measure; "
             "give the split it was trained with, or --part train to measure just these"
         )
 

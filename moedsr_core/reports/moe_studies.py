@@ -23,6 +23,7 @@ from moedsr_core.models.router.backbones.choice import BACKBONES
 from moedsr_core.models.router.router import QMPNN_NAME
 from moedsr_core.reports.moe_tables import Heading
 from moedsr_core.training.presets import PRESETS, preset_from_json
+from moedsr_core.training.run_folder import run_of
 
 Settings = Mapping[str, Any]
 """Values by dotted path in a model's configuration."""
@@ -139,6 +140,9 @@ class TrainingPlan:
     """What is varied: moedsr, or moedsr-anchored where it has the setting."""
     config: Path | None = None
     """JSON file with the configuration that the variants share; by default the preset."""
+    stores: Path | None = None
+    """Folder with prepared surfaces to train on, where that is not DATA; a table needs the
+    trajectories in any case."""
     runs: Path = Path("runs")
     """Folder of the run folders."""
     trials: int = 3
@@ -160,9 +164,12 @@ class TrainingPlan:
         variant = [] if same else [f"{study.heading.variable}-{label}"]
         return self.runs / "-".join([self.preset, *variant, str(seed)])
 
-    def command(self, study: Study, label: str, seed: int, source: Sequence[str]) -> str:
-        """What to type for one training; ``source`` are the flags that name its data."""
-        words = ["python", "scripts/train.py", self.preset, *source]
+    def command(
+        self, study: Study, label: str, seed: int, data: str, split: Sequence[str] = ()
+    ) -> str:
+        """What to type for one training; ``split`` are the flags that name the split, if any."""
+        data = self.stores.as_posix() if self.stores else data
+        words = ["python", "scripts/train.py", self.preset, "--data", data, *split]
         words += ["--config", self.config.as_posix()] if self.config else []
         for path, value in study.settings(label).items():
             words += [f"--model.{path.replace('_', '-')}", str(value)]
@@ -183,14 +190,19 @@ class TrainingPlan:
 
 
 def commands(
-    study: Study, plan: TrainingPlan, source: Sequence[str], labels: Sequence[str] = ()
+    study: Study,
+    plan: TrainingPlan,
+    data: str,
+    split: Sequence[str] = (),
+    labels: Sequence[str] = (),
 ) -> list[str]:
     """Every training that a study needs, then the command that makes its table.
 
     Args:
         study: What is compared.
         plan: How it is trained.
-        source: Flags that name the data, for both scripts.
+        data: Folder of the trajectories.
+        split: Flags that name the split, for both scripts.
         labels: Variants wanted; by default all.
 
     Raises:
@@ -198,9 +210,11 @@ def commands(
     """
     wanted = list(labels or study.variants)
     lines = [
-        plan.command(study, label, seed, source) for label in wanted for seed in range(plan.trials)
+        plan.command(study, label, seed, data, split)
+        for label in wanted
+        for seed in range(plan.trials)
     ]
-    words = ["python", "scripts/moe_tables.py", study.heading.name, *source]
+    words = ["python", "scripts/moe_tables.py", study.heading.name, "--data", data, *split]
     words += ["--models", *(plan.models(study, label) for label in wanted)]
     return [*lines, shlex.join(words)]
 
@@ -223,13 +237,14 @@ def describe(loaded: LoadedModel) -> Description:
     """Description of a model."""
     folder = loaded.info.folder
     settings = {**_flat(config_to_dict(loaded.model.config)), "preset": loaded.info.architecture}
-    run = folder.parent
-    if folder.name == "weights" and (run / "config.json").is_file():
+    run = run_of(folder)
+    if run is not None:
         training = _flat(json.loads((run / "config.json").read_text(encoding="utf-8")))
         settings |= {key: v for key, v in training.items() if not key.startswith("model.")}
         if (run / "split.json").is_file():
             split = hashlib.sha256((run / "split.json").read_bytes()).hexdigest()
             settings["hash of split.json"] = split[:12]
+        settings["trained to its end"] = folder == run / "weights"
     settings.pop("run.seed", None)
     return Description(folder, settings)
 

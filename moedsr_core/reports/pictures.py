@@ -126,14 +126,14 @@ def _picture(title: str, panels: Sequence[Panel]) -> bytes:
     lines = -(-len(panels) // columns)
     drawn = figure(_PANEL * columns, 0.5 + _PANEL * lines)
     drawn.suptitle(title)
-    sizes = [float(np.abs(mesh.vertices).max()) for _, mesh, _ in panels if mesh is not None]
-    reach = max(sizes, default=1.0)
+    drawable = [mesh.vertices for _, mesh, _ in panels if mesh is not None]
+    radius = max((float(np.linalg.norm(v, axis=1).max()) for v in drawable), default=1.0)
     for number, (name, mesh, colour) in enumerate(panels):
         axes = drawn.add_subplot(lines, columns, number + 1, projection="3d")
         axes.set_title(name if mesh is not None else f"{name}: no surface", fontsize="small")
         axes.set_axis_off()
         if mesh is not None:
-            draw_mesh(axes, mesh, colour, reach)
+            draw_mesh(axes, mesh, colour, radius)
     return png(drawn)
 
 

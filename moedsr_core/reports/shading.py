@@ -14,14 +14,14 @@ _AMBIENT = 0.35
 """Share of the colour that faces turned away from the light keep."""
 
 
-def draw_mesh(axes: Any, mesh: Mesh, colour: tuple[float, float, float], half_width: float) -> None:
+def draw_mesh(axes: Any, mesh: Mesh, colour: tuple[float, float, float], radius: float) -> None:
     """Draw a mesh as lit triangles, seen along y from a little above, with the x axis across.
 
     Args:
         axes: Three-dimensional axes of matplotlib.
         mesh: What to draw.
         colour: Red, green and blue from 0 to 1.
-        half_width: The axes show [-half_width, half_width]³, in the mesh's units.
+        radius: Of the ball around the origin that is shown whole, in the mesh's units.
     """
     from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
@@ -30,7 +30,7 @@ def draw_mesh(axes: Any, mesh: Mesh, colour: tuple[float, float, float], half_wi
         Poly3DCollection(mesh.vertices[mesh.faces], facecolors=shades, edgecolors=shades, lw=0.1)
     )
     for limit in (axes.set_xlim, axes.set_ylim, axes.set_zlim):
-        limit(-half_width, half_width)
+        limit(-radius, radius)
     axes.set_box_aspect((1, 1, 1), zoom=1.5)
     axes.set_axis_off()
     axes.view_init(elev=20, azim=-70)

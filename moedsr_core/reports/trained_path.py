@@ -24,6 +24,7 @@ from moedsr_core.models.registry import LoadedModel, load_model
 from moedsr_core.reports.omega import AtomField, in_omega, level_set
 from moedsr_core.surface.mesh import Mesh
 from moedsr_core.surface.ses import SolventExcludedSurface
+from moedsr_core.training.run_folder import run_of
 from moedsr_core.training.trajectories import FrameConfig
 from moedsr_core.wording import reason
 
@@ -153,7 +154,7 @@ def open_run(
         raise InputError(
             f"{weights} holds no code of any trajectory; copy codes.safetensors beside the weights"
         )
-    config = _read_config(weights.parent / "config.json")
+    config = _read_config((run_of(weights) or weights.parent) / "config.json")
     return [_trained_path(loaded, codes, config, load_path(data / name), name) for name in wanted]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from moedsr_core.errors import CheckpointError
+from moedsr_core.errors import CheckpointError, InputError
 from moedsr_core.files import writing
 from moedsr_core.wording import reason
+
+BEST = "best"
+"""Checkpoint of a run folder that validated best."""
+WEIGHTS = "weights"
+"""Folder of the weights in a run folder, and in its best checkpoint."""
 
 
 def save_checkpoint(
@@ -24,6 +30,7 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer | None,
     average: dict[str, Tensor],
     state: dict[str, Any],
+    export: Callable[[Path], None] | None = None,
 ) -> None:
     """Replace ``folder`` by a new checkpoint; a kill leaves the old one or the new one.
 
@@ -33,6 +40,8 @@ def save_checkpoint(
         optimizer: Its moments, or None where training will not go on from here.
         average: Exponential moving average of the parameters, by name.
         state: Step and scores, as plain JSON values.
+        export: Writes the model as weights into the folder that it is given; with it the checkpoint
+            has them in ``weights``.
 
     Raises:
         InputError: If the disk is full, or the place cannot be written to; the old checkpoint
@@ -48,8 +57,12 @@ def save_checkpoint(
             if optimizer is not None:
                 save_file(_moments(optimizer), draft / "optimizer.safetensors")
             (draft / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
-        except (OSError, SafetensorError) as error:
+            if export is not None:
+                export(draft / WEIGHTS)
+        except (OSError, SafetensorError, InputError) as error:
             shutil.rmtree(draft, ignore_errors=True)
+            if isinstance(error, InputError):
+                raise
             raise OSError(*error.args) from error
         old = _old(folder)
         if folder.exists():
@@ -100,7 +113,7 @@ def best_weights(folder: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: If there is none, or it is damaged.
     """
-    best = folder / "best"
+    best = folder / BEST
     if not best.exists():
         best = _old(best)
     try:

@@ -135,7 +135,7 @@ def train(
             if evaluate and scores[task.scores[0]] >= state["best"]:
                 state |= {"best": scores[task.scores[0]], "scores": scores}
                 if world.writes:
-                    save_checkpoint(folder.best, task.module, None, learner.average, state)
+                    _keep_best(task, learner, folder, state)
             if keep and world.writes:
                 save_checkpoint(folder.last, task.module, learner.optimizer, learner.average, state)
             line = {"step": done, **watch.row(done), **row}
@@ -161,6 +161,16 @@ def validate(task: Task, learner: Learner, world: World) -> dict[str, float]:
             sums += torch.tensor([*(scores[name] for name in task.scores), 1.0]).to(sums)
     *totals, n = world.sum(sums).tolist()
     return {name: total / n for name, total in zip(task.scores, totals, strict=True)}
+
+
+def _keep_best(task: Task, learner: Learner, folder: RunFolder, state: dict[str, Any]) -> None:
+    """Replace the best checkpoint, in which the averaged weights can be loaded as a model."""
+
+    def export(draft: Path) -> None:
+        with learner.averaged():
+            task.export(draft)
+
+    save_checkpoint(folder.best, task.module, None, learner.average, state, export)
 
 
 def _resumed(folder: RunFolder, learner: Learner) -> dict[str, Any]:

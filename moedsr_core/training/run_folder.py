@@ -17,8 +17,17 @@ import torch
 import moedsr_core
 from moedsr_core.errors import InputError
 from moedsr_core.files import whole_file, writing
+from moedsr_core.training.checkpoint import BEST, WEIGHTS
 from moedsr_core.training.world import World
 from moedsr_core.wording import reason
+
+
+def run_of(weights: Path) -> Path | None:
+    """The run folder that weights lie in, as a trained model or as its best so far, if any."""
+    if weights.name != WEIGHTS:
+        return None
+    run = weights.parent.parent if weights.parent.name == BEST else weights.parent
+    return run if (run / "config.json").is_file() else None
 
 
 @dataclass(frozen=True)
@@ -26,7 +35,8 @@ class RunFolder:
     """Where a run is kept.
 
     ``config.json``, ``split.json``, ``versions.json``, ``log.csv``, ``last`` and ``best`` (the
-    checkpoints), ``weights`` (the model, once trained) and ``tensorboard`` where asked for.
+    checkpoints), ``best/weights`` (the best model so far), ``weights`` (the model, once trained)
+    and ``tensorboard`` where asked for.
     """
 
     path: Path
@@ -42,12 +52,12 @@ class RunFolder:
     @property
     def best(self) -> Path:
         """Checkpoint that scored best in validation."""
-        return self.path / "best"
+        return self.path / BEST
 
     @property
     def weights(self) -> Path:
         """The trained model, for ``load_model``."""
-        return self.path / "weights"
+        return self.path / WEIGHTS
 
     def check(self, config: dict[str, Any], split: dict[str, Any]) -> None:
         """See that the folder is free, or holds this very run.

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from pymol import cmd
 
-from ..arguments import given, is_quiet
+from ..arguments import given, is_quiet, unquoted
 from ..backends import BACKENDS, backend_named, backend_names
 from ..connection import local_state, remote_state, set_up
 from ..errors import UserError
 from ..local_backend import check_python
 from ..servers import RemoteBackend, find_server, forget_server, is_address
 from ..settings import save_settings
+from ..window import outside
 from .common import one_sentence
 
 ACTIONS = ("status", "stop", "forget")
@@ -41,7 +42,7 @@ def moedsr_models(backend="", quiet=1, *, _self=cmd):
         moedsr_predict, moedsr_backend
     """
     with one_sentence():
-        models = backend_named(str(backend)).client().models()
+        models = outside(lambda: backend_named(str(backend)).client().models(), _self)
         if not is_quiet(quiet):
             for model in models:
                 mark = "*" if model.get("default") else " "
@@ -111,19 +112,22 @@ def moedsr_backend(
     with one_sentence():
         word = str(action).strip()
         if given(python):
-            path = str(python).strip()
-            save_settings(python="" if path == "auto" else check_python(path))
-            BACKENDS["local"].stop()
+            outside(lambda: _use_python(unquoted(python)), _self)
         files = {"token_file": _path(token_file), "ca_file": _path(ca_file)}
-        state = _act(word, str(name).strip(), files)
+        state = outside(lambda: _act(word, str(name).strip(), files), _self)
         if not is_quiet(quiet):
             for key, value in state.items():
                 print(f" {key}: {value}")
         return state
 
 
+def _use_python(path) -> None:
+    save_settings(python="" if path == "auto" else check_python(path))
+    BACKENDS["local"].stop()
+
+
 def _path(value) -> str:
-    return str(Path(str(value).strip()).expanduser().absolute()) if given(value) else ""
+    return str(Path(unquoted(value)).expanduser().absolute()) if given(value) else ""
 
 
 def _act(word, name, files) -> dict:

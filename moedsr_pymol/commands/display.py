@@ -43,10 +43,13 @@ def moedsr_color(object, by="motion", palette="", minimum="", maximum="", quiet=
             chain: PyMOL's colour of the nearest atom's chain
             expert: which experts of the model speak; expert1, expert2 ...: the
                 share of one
+            hydrophobicity: of the nearest residue, after Kyte and Doolittle,
+                from -4.5 (water-loving) to 4.5
+            charge: of the nearest residue near pH 7
             or the name of a PyMOL colour
 
-        palette = blue_white_red, red_white_blue, viridis, grey, or PyMOL
-            colours separated by spaces {default: by what is shown}
+        palette = blue_white_red, red_white_blue, teal_white_gold, viridis, grey,
+            or PyMOL colours separated by spaces {default: by what is shown}
 
         minimum, maximum = float: ends of the scale {default: from the values}
 
@@ -69,7 +72,9 @@ def moedsr_color(object, by="motion", palette="", minimum="", maximum="", quiet=
         running = any(job.surface is surface for job in workspace.jobs.values())
         if not running:
             coloring = coloring.settled(surface)
-        problem = (None if running else coloring.missing(surface)) or coloring.inverted(surface)
+        problem = (None if running else coloring.missing(surface, _self)) or coloring.inverted(
+            surface
+        )
         if problem:
             raise UserError(problem)
         surface.coloring = coloring

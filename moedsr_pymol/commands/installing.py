@@ -9,7 +9,7 @@ from ..backends import BACKENDS
 from ..errors import UserError
 from ..install import Installation, Removal, installation_plan, installed
 from ..install.plan import GPU_CHOICES
-from ..window import run_task
+from ..window import outside, run_task
 from ..workspace import Workspace
 from .common import one_sentence
 
@@ -71,7 +71,7 @@ def _install(word, gpu, wait, quiet, _self) -> None:
             f"an installation is under way ({running.stage}); wait for it, or cancel it with "
             "'moedsr_install cancel'"
         )
-    plan = installation_plan(gpu)
+    plan = outside(lambda: installation_plan(gpu), _self)
     there = installed()
     for line in plan.sentences():
         _say(line, quiet)

@@ -7,8 +7,10 @@ from pymol import cmd
 from ..arguments import given, is_quiet, wait_or_not
 from ..coloring import Coloring
 from ..errors import UserError
-from ..fetch import cancel_earlier, fetch, job_rows
+from ..fetch import arriving, cancel_earlier, delete_earlier, fetch, job_rows
 from ..labels import load_labels
+from ..window import outside
+from ..wording import age
 from ..workspace import Workspace
 from .common import one_sentence
 
@@ -40,7 +42,8 @@ def moedsr_jobs(backend="", quiet=1, *, _self=cmd):
         moedsr_fetch, moedsr_cancel, moedsr_backend
     """
     with one_sentence():
-        rows, problems = job_rows(str(backend).strip(), _self)
+        named, shown = str(backend).strip(), arriving(_self)
+        rows, problems = outside(lambda: job_rows(named, shown), _self)
         if not is_quiet(quiet):
             for line in [*_table(rows), *problems]:
                 print(f" {line}")
@@ -57,17 +60,10 @@ def _table(rows) -> list:
             of = f"{of} ({row['selection'][:24]})"
         frames = f"{row['frames_done']}/{row['frames']}"
         seconds = f"{row['seconds']:.0f}"
-        line = (row["id"], row["state"], of, frames, _age(row["age_s"]), seconds, row["backend"])
+        line = (row["id"], row["state"], of, frames, age(row["age_s"]), seconds, row["backend"])
         lines.append(line)
     widths = [max(len(line[k]) for line in lines) for k in range(len(_COLUMNS))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)) for line in lines]  # noqa: B905
-
-
-def _age(seconds) -> str:
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def moedsr_fetch(
@@ -172,7 +168,44 @@ def moedsr_cancel(job="", backend="", quiet=1, *, _self=cmd):
             raise UserError(
                 f"name the prediction to cancel, all, or a job's id; running here: {there}"
             )
-        said = cancel_earlier(_job_id(word), str(backend).strip())
+        identity, named = _job_id(word), str(backend).strip()
+        said = outside(lambda: cancel_earlier(identity, named), _self)
+        if not is_quiet(quiet):
+            print(f" moedsr: {said}")
+
+
+def moedsr_delete(job, backend="", quiet=1, *, _self=cmd):
+    """
+    DESCRIPTION
+
+        "moedsr_delete" deletes a job and its frames where they were computed.
+        A surface that is loaded in PyMOL stays.
+
+    USAGE
+
+        moedsr_delete job [, backend ]
+
+    ARGUMENTS
+
+        job = string: its id, as moedsr_jobs shows it, or all for every job of
+            yours that has ended
+
+        backend = string: as in moedsr_fetch {default: where the job was sent;
+            for all, the one that moedsr_backend shows}
+
+    EXAMPLE
+
+        moedsr_delete 0f3a9c5e7b21d846
+
+    SEE ALSO
+
+        moedsr_jobs, moedsr_cancel, moedsr_fetch
+    """
+    with one_sentence():
+        identity, named = _job_id(job), str(backend).strip()
+        if identity in arriving(_self):
+            raise UserError(f"job {identity} is arriving in this PyMOL; cancel it first")
+        said = outside(lambda: delete_earlier(identity, named), _self)
         if not is_quiet(quiet):
             print(f" moedsr: {said}")
 

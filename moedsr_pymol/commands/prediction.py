@@ -39,8 +39,9 @@ def moedsr_predict(
 
         "moedsr_predict" predicts how the molecular surface of a protein moves
         and loads it as an object with one state per frame, ready to play. It
-        lies on the molecule. States appear while later ones are computed. A
-        server gets the selected polymer's coordinates and names, nothing else.
+        lies on the molecule and follows it. States appear while later ones are
+        computed. A server gets the selected polymer's coordinates and names,
+        nothing else.
 
     USAGE
 
@@ -69,8 +70,8 @@ def moedsr_predict(
             from frame to frame only in between; or a new one for each frame
             {default: tracked}
 
-        color = motion, fluctuation, normal, chain, expert or a PyMOL colour
-            {default: motion}
+        color = motion, fluctuation, normal, chain, expert, hydrophobicity,
+            charge or a PyMOL colour {default: motion}
 
         seed = integer: which plausible motion is drawn {default: 0}
 

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from uuid import uuid4
 
-from ..settings import load_settings, save_settings
+from ..settings import data_dir, load_settings, save_settings
 
 OWNER = "owner.pid"
 """File of an environment that is being made: the process that makes it."""
@@ -25,13 +25,7 @@ def environments_folder() -> Path:
     """Folder of the private environments; the variable MOEDSR_ENV_DIR names another one."""
     if os.environ.get("MOEDSR_ENV_DIR"):
         return Path(os.environ["MOEDSR_ENV_DIR"]).expanduser().absolute()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return base / "moedsr" / "python"
+    return data_dir() / "python"
 
 
 def new_environment() -> Path:

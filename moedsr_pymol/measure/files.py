@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+from ..arguments import unquoted
 from ..core_process import CoreProcess
 from ..errors import UserError
 from ..steps import Report, Work
@@ -22,7 +23,7 @@ def check_file(text: str, endings: tuple[str, ...] = ENDINGS) -> Path:
     Raises:
         UserError: If the ending is unknown, or its folder is not there.
     """
-    target = Path(os.path.expandvars(text)).expanduser().absolute()
+    target = Path(os.path.expandvars(unquoted(text))).expanduser().absolute()
     if target.suffix.lower() not in endings:
         raise UserError(f"the file must end in {', '.join(endings)}, got '{target.name}'")
     if target.is_dir():

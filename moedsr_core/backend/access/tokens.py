@@ -242,6 +242,11 @@ class TokenStore:
         """Those of some tokens that are valid still."""
         return {row[0] for row in self._valid(self._clock())} & set(ids)
 
+    def revoked(self) -> set[str]:
+        """Names whose token was revoked."""
+        with self._database() as db:
+            return {row[0] for row in db.execute("SELECT name FROM tokens WHERE revoked > 0")}
+
     def has_valid(self) -> bool:
         """Whether anybody could get in."""
         return bool(self._valid(self._clock()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from typing import Any, BinaryIO
+from urllib.parse import quote
 
 import numpy as np
 
@@ -60,6 +61,15 @@ class BackendClient:
     def models(self) -> list[dict[str, Any]]:
         """The models that can be chosen."""
         return self._rows("/models")
+
+    def card(self, model: str) -> str:
+        """What is told of one model, as Markdown.
+
+        Raises:
+            RefusedError: If there is no such model, or nothing is told of it.
+        """
+        with self._transport.ask("GET", f"/models/{quote(model, safe='')}/card") as answer:
+            return answer.content.decode("utf-8", errors="replace")
 
     def create(self, arrays: dict[str, np.ndarray], options: dict[str, Any]) -> str:
         """Start a job.

@@ -200,7 +200,7 @@ def refusal(answer: requests.Response, address: Address) -> BackendError:
     if status == 407:
         return _proxy("it wants a login", address, False)
     if status == 401:
-        return RefusedError(_no_entry(detail, address), status)
+        return RefusedError(_no_entry(address), status)
     if status in _NOT_READY and not (status == 500 and detail):
         return UnreachableError(
             f"{address.url} is not ready ({detail or f'HTTP {status}'}); wait, or tell its keeper",
@@ -221,14 +221,13 @@ def refusal(answer: requests.Response, address: Address) -> BackendError:
     return RefusedError(detail, status)
 
 
-def _no_entry(detail: str, address: Address) -> str:
-    way = f"{address.ways.token_file}FILE"
+def _no_entry(address: Address) -> str:
+    way = f"and name its file with {address.ways.token_file}FILE"
     if not address.token:
-        return f"{address.url} wants a token and has got none; ask its keeper for one: {way}"
-    said = f" ({detail})" if detail else ""
+        return f"{address.url} wants a token and has got none; ask its keeper for one, {way}"
     return (
-        f"{address.url} does not accept our token{said}: it is wrong or was revoked; ask its "
-        f"keeper for another: {way}"
+        f"{address.url} does not accept this token, which is wrong, has expired or was revoked; "
+        f"ask its keeper for another, {way}"
     )
 
 

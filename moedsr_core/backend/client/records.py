@@ -112,6 +112,14 @@ class _Reader:
         return taken
 
 
+def stage_of(progress: dict[str, Any]) -> str:
+    """What a progress record tells of, in words."""
+    place, stage = progress.get("queue_position"), str(progress.get("stage"))
+    if isinstance(place, int):
+        return f"waiting, {place} before it"
+    return "waiting" if stage == "queued" else stage
+
+
 def broke_off(origin: str) -> str:
     """Sentence for an answer that ended too early."""
     return f"the answer of {origin} broke off"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import torch
-from e3nn import o3
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from moedsr_core.errors import InputError
+from moedsr_core.models.equivariant import o3
 
 DEGREES = {1: (0,), 3: (1,), 9: (0, 1, 2), 16: (0, 1, 2, 3)}
 """Degrees l behind each encoding size φ_SH (MoE-DSR, Table 2)."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from e3nn import nn as e3nn_nn
-from e3nn import o3
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from moedsr_core.models.equivariant import e3nn_nn, o3
 
 
 def natural_irreps(channels: int, l_max: int) -> o3.Irreps:

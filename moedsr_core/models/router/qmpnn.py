@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from e3nn import o3
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from moedsr_core.models.equivariant import o3
 from moedsr_core.models.router.irreps import (
     depthwise_product,
     invariants,

@@ -1,0 +1,81 @@
+"""What all tabs share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pymol.Qt import QtCore
+
+from .. import failures
+from ..errors import UserError
+from ..workspace import Workspace
+from .background import Background
+from .choices import Choices
+from .emit import Emitter
+from .watch import Watch
+
+
+class Desk(QtCore.QObject):
+    """PyMOL, the commands given to it, what is loaded in it, threads, and what is remembered.
+
+    Attributes:
+        cmd: PyMOL.
+        background: Asks in threads.
+        watch: What is loaded.
+        choices: What is remembered.
+
+    Args:
+        _self: PyMOL.
+    """
+
+    failed = QtCore.Signal(object)
+    """A command, or a job, has failed: the exception."""
+    backend_changed = QtCore.Signal()
+    """Another backend may be used now, or be known."""
+    begun = QtCore.Signal()
+    """Something new is tried, so that what went wrong before is past."""
+    wanted = QtCore.Signal(str)
+    """A tab is asked for, by its name."""
+
+    def __init__(self, _self: Any, parent: Any = None) -> None:
+        super().__init__(parent)
+        self.cmd = _self
+        self.background = Background(self)
+        self.watch = Watch(_self, self)
+        self.choices = Choices()
+        self._emitter = Emitter(_self)
+        failures.listen(self._hear)
+
+    def _hear(self, error: BaseException) -> None:
+        try:
+            self.failed.emit(error)
+        except RuntimeError:  # Qt has taken the window away
+            failures.stop_listening(self._hear)
+
+    def do(self, *lines: str) -> None:
+        """Carry out commands as if they had been typed."""
+        for line in lines:
+            self._emitter.do(line)
+
+    def quietly(self, line: str) -> None:
+        """Carry out a step of an action."""
+        self._emitter.quietly(line)
+
+    def attempt(self, make: Any) -> None:
+        """Carry out the command that a function makes; say what is wrong with its arguments."""
+        self.begun.emit()
+        try:
+            self.do(make())
+        except UserError as error:
+            self.failed.emit(error)
+
+    @property
+    def workspace(self) -> Workspace:
+        """Our surfaces and jobs as PyMOL's objects are now."""
+        return Workspace.of(self.cmd)
+
+    @property
+    def jobs(self) -> dict[str, Any]:
+        """The jobs that run here, without a look at PyMOL's objects."""
+        held = getattr(self.cmd._pymol, "_moedsr", None)
+        return held.jobs if isinstance(held, Workspace) else {}

@@ -1,0 +1,244 @@
+"""The panel's other tabs: Look, Measure, Jobs and Settings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from panel_support import *  # noqa: F403
+from panel_support import predicted, wait
+from pymol_support import FakeBackend, call
+
+from moedsr_pymol.coloring import UNKNOWN
+from moedsr_pymol.install.plan import Plan
+from moedsr_pymol.panel import jobs_tab, settings_tab
+from moedsr_pymol.servers import known_servers
+from moedsr_pymol.settings import load_settings
+
+pytest.importorskip("pytestqt")
+
+
+@pytest.fixture
+def made(qtbot, panel, lines):
+    """A panel with a surface of four frames, and nothing said so far."""
+    panel.predict.jobs.play.setChecked(False)
+    predicted(qtbot, panel)
+    panel.desk.watch.look()
+    lines.clear()
+    return panel
+
+
+def pick(field, value):
+    """Choose an item as a user does."""
+    field.setCurrentIndex(field.findData(value))
+    field.activated.emit(field.currentIndex())
+
+
+def test_colours_are_chosen_and_the_legend_follows(made, lines):
+    look = made.look
+    assert look.surface.currentData() == "prot_surf"
+    assert look.legend.mode == "motion"
+    pick(look.mode, "charge")
+    assert lines == ["moedsr_color prot_surf, charge"]
+    assert look.legend.ends == (-1.0, 1.0)
+    look.high.setValue(2.0)
+    assert lines[1:] == ["moedsr_color prot_surf, charge, minimum=-1, maximum=2"]
+    assert look.legend.ends == (-1.0, 2.0)
+    look.auto.click()
+    assert look.legend.ends == (-1.0, 1.0)
+
+
+def test_the_share_of_each_expert_can_be_shown(made, lines):
+    made.look.set_active(True)
+    pick(made.look.mode, "expert2")
+    assert lines == ["moedsr_color prot_surf, expert2"]
+    assert made.desk.workspace.surfaces["prot_surf"].coloring.expert == 2
+
+
+def test_transparency_and_smoothing(qtbot, made, lines, cmd):
+    made.look.opaque.setValue(40)
+    made.look.opaque.sliderReleased.emit()
+    made.look.passes.setValue(3)
+    assert lines == ["set cgo_transparency, 0.4, prot_surf", "moedsr_smooth prot_surf, 1, passes=3"]
+    assert cmd.get_setting_float("cgo_transparency", "prot_surf") == pytest.approx(0.4)
+    assert made.desk.workspace.surfaces["prot_surf"].smoothing.passes == 3
+
+
+def test_the_movie_is_played_paused_and_stepped_through(made, lines, cmd):
+    player = made.look.player
+    player.look()
+    assert (player.slider.maximum(), player.where.text()) == (4, "1 / 4")
+    player.play.click()
+    assert cmd.get_movie_playing()
+    player.play.click()
+    player.slider.setValue(3)
+    player.slider.sliderReleased.emit()
+    player.fps.setValue(20)
+    player.back.click()
+    assert cmd.count_frames() == 6  # 1 2 3 4 3 2
+    player.back.click()
+    assert cmd.count_frames() == 4
+    assert lines == ["mplay", "mstop", "frame 3", "set movie_fps, 20", "mset 1 -4 -2", "mset"]
+
+
+def test_several_predictions_stand_side_by_side(qtbot, made, lines, cmd):
+    assert made.look.several.isHidden()
+    predicted(qtbot, made, 3, name="other")
+    made.desk.watch.look()
+    several = made.look.several
+    assert not several.isHidden()
+    lines.clear()
+    several.names.item(0).setCheckState(several.names.item(0).checkState().Unchecked)
+    several.grid.click()
+    assert lines == [
+        "disable prot_surf", "set grid_slot, 1, prot_surf", "set grid_slot, 1, prot",
+        "set grid_slot, 2, other", "set grid_mode, 1",
+    ]  # fmt: skip
+    several.grid.click()
+    assert cmd.get_setting_int("grid_mode") == 0
+
+
+def test_a_click_on_a_bar_selects_the_residue(made, lines, cmd):
+    measure = made.measure
+    assert measure.chosen.command == "moedsr_profile"
+    measure.measure.click()
+    (view,) = measure.views
+    profile = made.desk.workspace.measured["moedsr_profile", "prot_surf"]
+    k = int(np.argmax(profile.value))
+    view.picked.emit(view.at(view.place(k).x()))
+    assert lines[0] == "moedsr_profile prot_surf"
+    assert lines[1].startswith("select sele, ")
+    found: set[tuple] = set()
+    cmd.iterate("sele", "found.add((chain, resi))", space={"found": found})
+    assert found == {(str(profile.chain[k]), str(profile.resi[k]))}
+    assert profile.label(k) in view.text(k)
+
+
+def test_what_a_typed_command_measures_is_shown_too(made, cmd):
+    pick(made.measure.kind, made.measure.kind.itemData(1))
+    assert made.measure.views == []
+    cmd.do("moedsr_shape prot_surf")
+    made.measure._look()
+    assert [view.chart.title for view in made.measure.views]
+    assert made.measure.save.isEnabled()
+    assert all(not view.grab().isNull() for view in made.measure.views)
+
+
+def test_experts_are_charted_and_a_pocket_is_asked_for(qtbot, made, lines):
+    measure = made.measure
+    pick(measure.kind, measure.kind.itemData(measure.kind.count() - 1))
+    measure.measure.click()
+    assert [len(view.chart.series) for view in measure.views] == [2]
+    place = next(
+        k for k in range(measure.kind.count()) if measure.kind.itemData(k).fields[:1] == ("pocket",)
+    )
+    pick(measure.kind, measure.kind.itemData(place))
+    measure.pocket.setCurrentText("prot and resi 3")
+    measure.measure.click()
+    assert lines == ["moedsr_pocket prot_surf, (prot and resi 3), radius=6"]
+    wait(qtbot, lambda: ("moedsr_pocket", "prot_surf") in made.desk.workspace.measured)
+
+
+def test_jobs_are_listed_loaded_and_deleted_after_a_question(qtbot, made, lines, monkeypatch):
+    jobs = made.jobs
+    made.open_tab("jobs")
+    wait(qtbot, lambda: jobs.rows)
+    assert [jobs.table.topLevelItem(0).text(k) for k in range(5)] == [
+        "prot", "done", "4/4", "1 s", "here",
+    ]  # fmt: skip
+    assert not jobs.load.isEnabled()
+    jobs.table.setCurrentItem(jobs.table.topLevelItem(0))
+    monkeypatch.setattr(jobs_tab, "sure", lambda *_: False)
+    jobs.delete.click()
+    assert lines == []
+    jobs.load.click()
+    assert lines == ["moedsr_fetch job0"]
+    wait(qtbot, lambda: not made.desk.jobs)
+    monkeypatch.setattr(jobs_tab, "sure", lambda *_: True)
+    jobs.delete.click()
+    assert lines[1:] == ["moedsr_delete job0"]
+    wait(qtbot, lambda: not jobs.rows)
+
+
+def test_a_server_is_added_used_and_forgotten(qtbot, panel, lines, tmp_path, monkeypatch):
+    settings = panel.settings
+    with FakeBackend() as fake:
+        token = tmp_path / "token"
+        token.write_text(fake.token)
+        token.chmod(0o600)
+        settings.address.setText(fake.url)
+        settings.name.setText("lab")
+        settings.token.setText(str(token))
+        settings.connect_button.click()
+        assert lines == [f"moedsr_backend {fake.url}, token_file={token}, name=lab"]
+        assert [server.name for server in known_servers()] == ["lab"]
+        assert load_settings()["backend"] == fake.url
+        assert settings.backend.currentText() == "lab"
+        assert panel.predict.backend.findText("lab") > 0
+        monkeypatch.setattr(settings_tab, "sure", lambda *_: True)
+        settings.forget.click()
+    assert known_servers() == []
+
+
+def test_results_are_counted_and_cleared_after_a_question(qtbot, made, lines, monkeypatch):
+    from moedsr_pymol.settings import jobs_dir
+
+    folder = jobs_dir() / "0" / "jobs" / "a1"
+    folder.mkdir(parents=True)
+    (folder / "00001.rec").write_bytes(b"x" * 2500)
+    made.open_tab("settings")
+    wait(qtbot, lambda: made.settings.used.text() == "2.5 kB in 1 job")
+    monkeypatch.setattr(settings_tab, "sure", lambda *_: True)
+    made.settings.clear.click()
+    assert lines == ["moedsr_delete all, backend=local"]
+    assert [r for r in made.desk.workspace.surfaces] == ["prot_surf"]
+
+
+def test_the_installation_is_explained_before_it_begins(qtbot, panel, lines, monkeypatch, tmp_path):
+    plan = Plan(tmp_path, "uv", True, False, 1100, 50_000.0)
+    monkeypatch.setattr("moedsr_pymol.panel.install_dialog.installation_plan", lambda gpu: plan)
+    panel.open_tab("install")
+    dialog = panel.settings.install_dialog
+    wait(qtbot, dialog.start.isEnabled)
+    assert "About 1 GB on the disk" in dialog.about.text()
+    assert lines == []
+    dialog.close()
+
+
+def test_a_surprise_is_shown_with_details_to_copy(qtbot, panel):
+    try:
+        _ = 1 / 0
+    except ZeroDivisionError as error:
+        panel.desk.failed.emit(error)
+    assert panel.notice.title.text() == "Something unexpected happened"
+    assert not panel.notice.details.isHidden()
+    panel.notice.copy.click()
+    from pymol.Qt import QtWidgets
+
+    assert "ZeroDivisionError" in QtWidgets.QApplication.clipboard().text()
+    panel.notice.close_button.click()
+    assert panel.notice.isHidden()
+
+
+@pytest.mark.parametrize("scale", ["hydrophobicity", "charge"])
+def test_residues_colour_the_surface_and_unknown_ones_are_grey(made, cmd, scale):
+    surface = made.desk.workspace.surfaces["prot_surf"]
+    atom = surface.attributes["atom"]
+    ends = {"hydrophobicity": ("ARG", "ILE"), "charge": ("ASP", "LYS")}[scale]
+    for k, name in enumerate((*ends, "XYZ")):
+        surface.atoms.residue_names[k::3] = name
+    cmd.do(f"moedsr_color prot_surf, {scale}")
+    colors = surface.coloring.colors(surface, 0, cmd)
+    stops = surface.coloring.stops
+    for k, color in enumerate((stops[0], stops[-1], UNKNOWN)):
+        assert (atom % 3 == k).any()
+        assert np.abs(colors[atom % 3 == k] - np.array(color)).max() < 1e-6
+
+
+def test_a_fetched_surface_without_its_molecule_says_that_it_knows_no_residues(qtbot, made, cmd):
+    cmd.set_name("prot", "elsewhere")
+    try:
+        call(cmd, "moedsr_fetch", "job0", name="fetched", wait=1)
+        cmd.do("moedsr_color fetched, charge")
+        assert "residues of 'fetched' cannot be told" in made.notice.details.toPlainText()
+    finally:
+        cmd.set_name("elsewhere", "prot")

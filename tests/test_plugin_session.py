@@ -1,0 +1,397 @@
+"""Predictions in PyMOL's sessions: compact in the file, whole when it is opened."""
+
+from __future__ import annotations
+
+import base64
+import pickle
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pymol import CmdException
+from pymol_support import backend_double, call, open_pymol
+from test_plugin_names import states, timers, turn  # noqa: F401
+
+from moedsr_pymol.labels import config_dir, load_labels
+from moedsr_pymol.session.hooks import moedsr_restore_surfaces, moedsr_save_surfaces
+from moedsr_pymol.workspace import Workspace
+
+FRAMES = 4
+PLAIN = (str, bytes, int, float, bool, type(None))
+
+
+@pytest.fixture
+def cmd() -> Iterator[Any]:
+    with open_pymol() as cmd:
+        yield cmd
+
+
+@pytest.fixture
+def fresh() -> Iterator[Any]:
+    """A PyMOL that knows nothing of the other."""
+    with open_pymol("") as cmd:
+        yield cmd
+
+
+@pytest.fixture
+def bare() -> Iterator[Any]:
+    """A PyMOL without the plugin."""
+    import pymol2
+
+    with pymol2.PyMOL() as instance:
+        yield instance.cmd
+
+
+@pytest.fixture
+def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    with backend_double(monkeypatch, remesh=True) as fake:
+        yield fake
+
+
+def surface_of(cmd: Any, name: str = "prot_surf") -> Any:
+    return Workspace.of(cmd).surface(name)
+
+
+def without_plugin(cmd: Any) -> None:
+    """Save and load as a PyMOL does that has no such plugin, or an old one."""
+    cmd._pymol._session_save_tasks.remove(moedsr_save_surfaces)
+    cmd._pymol._session_restore_tasks.remove(moedsr_restore_surfaces)
+
+
+def assert_same(one: Any, other: Any) -> None:
+    """Two surfaces know the same, to the bit."""
+    assert len(one.frames) == len(other.frames)
+    for a, b in zip(one.frames, other.frames, strict=True):
+        for name in ("vertices", "normals", "faces", "displacement"):
+            np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+    assert set(one.attributes) == set(other.attributes)
+    for name, values in one.attributes.items():
+        np.testing.assert_array_equal(values, other.attributes[name])
+    for name in vars(one.atoms):
+        np.testing.assert_array_equal(getattr(one.atoms, name), getattr(other.atoms, name))
+    for name in ("coloring", "smoothing", "summary", "planned", "job"):
+        assert getattr(one, name) == getattr(other, name)
+    if one.job:
+        assert replace(one.label, surface=one.name) == other.label
+
+
+def picture(cmd: Any, path: Path, state: int = 1) -> np.ndarray:
+    image = pytest.importorskip("PIL.Image")
+    cmd.frame(state)
+    cmd.png(str(path), 80, 60, ray=1, quiet=1)
+    with image.open(path) as file:
+        return np.asarray(file.convert("RGB")).astype(int)
+
+
+@pytest.fixture
+def dressed(cmd, backend, tmp_path) -> Path:
+    """A session whose surface has been changed in every way."""
+    call(cmd, "moedsr_predict", "prot", frames=FRAMES)
+    call(cmd, "moedsr_color", "prot_surf", "motion", "green white magenta", -3, 2)
+    call(cmd, "moedsr_smooth", "prot_surf", 3, 1)
+    cmd.set("cgo_transparency", 0.25, "prot_surf")
+    cmd.set_name("prot_surf", "mine")
+    cmd.translate([3, 0, 1], object="mine")
+    cmd.group("both", "prot mine")
+    cmd.disable("mine")
+    cmd.frame(3)
+    cmd.save(str(tmp_path / "a.pse"))
+    return tmp_path / "a.pse"
+
+
+def test_a_session_brings_everything_back(cmd, fresh, dressed):
+    fresh.load(str(dressed))
+    assert_same(surface_of(cmd, "mine"), surface_of(fresh, "mine"))
+    assert fresh.count_states("mine") == FRAMES == cmd.count_states("mine")
+    for ask in (
+        lambda cmd: cmd.get_names("all"),
+        lambda cmd: cmd.get_names("all", enabled_only=1),
+        lambda cmd: cmd.get_object_list("both"),
+        lambda cmd: cmd.get_object_ttt("mine"),
+        lambda cmd: cmd.get("cgo_transparency", "mine"),
+        lambda cmd: cmd.get_extent("mine"),
+        lambda cmd: (cmd.get_frame(), cmd.get_state(), cmd.count_frames(), cmd.get_view()),
+    ):
+        assert ask(fresh) == ask(cmd)
+
+
+def test_every_state_looks_as_it_did(cmd, fresh, dressed, tmp_path):
+    cmd.enable("mine")
+    fresh.load(str(dressed))
+    fresh.enable("mine")
+    pictures = [picture(cmd, tmp_path / "p.png", k + 1) for k in range(FRAMES)]
+    assert all(np.abs(a - b).max() > 50 for a, b in pairwise(pictures))
+    for k, seen in enumerate(pictures):
+        np.testing.assert_array_equal(picture(fresh, tmp_path / "p.png", k + 1), seen)
+
+
+def test_without_the_plugin_the_first_surface_shows(cmd, bare, dressed, tmp_path):
+    cmd.enable("mine")
+    bare.load(str(dressed))
+    bare.enable("mine")
+    assert bare.count_states("mine") == 1
+    seen = picture(bare, tmp_path / "b.png", bare.get_frame())
+    np.testing.assert_array_equal(seen, picture(cmd, tmp_path / "a.png", 1))
+
+
+def test_the_job_is_known_again_where_it_was_forgotten(cmd, fresh, backend, dressed):
+    (config_dir() / "jobs.json").unlink()
+    fresh.load(str(dressed))
+    assert load_labels()["job0"] == replace(surface_of(cmd, "mine").label, surface="mine")
+    assert call(fresh, "moedsr_jobs")[0]["object"] == "prot"
+    call(fresh, "moedsr_fetch", "job0", name="again")
+    assert fresh.count_states("again") == FRAMES
+
+
+def test_what_a_session_holds_is_plain_and_the_scene_stays(cmd, backend):
+    call(cmd, "moedsr_predict", "prot", frames=FRAMES)
+    extent = cmd.get_extent("prot_surf")
+    session = cmd.get_session()
+    assert cmd.count_states("prot_surf") == FRAMES and cmd.get_extent("prot_surf") == extent
+
+    def walk(value: Any) -> None:
+        if isinstance(value, dict):
+            value = list(value.items())
+        if isinstance(value, (list, tuple)):
+            for part in value:
+                walk(part)
+        else:
+            assert type(value) in PLAIN
+
+    assert session["moedsr"]["format"] == 1
+    walk(session["moedsr"])
+
+
+@pytest.mark.parametrize(
+    ("file", "setting"),
+    [("a.pse", ("pse_export_version", 1.8)), ("a.pse.gz", ("pse_binary_dump", 1)), ("a.psw", ())],
+)
+def test_every_way_of_writing_a_session_is_read(cmd, fresh, backend, tmp_path, file, setting):
+    call(cmd, "moedsr_predict", "prot", frames=2)
+    cmd.scene("psw", "store")  # which it needs
+    if setting:
+        cmd.set(*setting)
+    path = str(tmp_path / file)
+    cmd.save(path)
+    fresh.load(path)
+    assert_same(surface_of(cmd), surface_of(fresh))
+
+
+def spoil(path: Path, change: Any) -> None:
+    session = pickle.loads(path.read_bytes())
+    change(session["moedsr"])
+    path.write_bytes(pickle.dumps(session, 1))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda kept: kept.update(format=2), "was saved by a newer moedsr; update the plugin"),
+        (lambda kept: kept.update(format="x"), "what the session keeps of predictions is damaged"),
+        (lambda kept: kept.update(surfaces=3), "what the session keeps of predictions is damaged"),
+        (lambda kept: kept["surfaces"][0]["frames"].pop(), "'mine' is damaged"),
+        (lambda kept: kept["surfaces"][0].update(values="AAAA"), "'mine' is damaged"),
+        (lambda kept: kept["surfaces"][0].pop("about"), "'mine' is damaged"),
+    ],
+)
+def test_what_cannot_be_read_is_said_and_the_first_surface_stays(
+    fresh, dressed, capsys, change, sentence
+):
+    spoil(dressed, change)
+    fresh.load(str(dressed))
+    assert capsys.readouterr().out.count(sentence) == 1
+    assert fresh.count_states("mine") == 1 and not Workspace.of(fresh).surfaces
+    with pytest.raises(CmdException, match="'mine' is the picture of an earlier surface without"):
+        call(fresh, "moedsr_color", "mine", "red")
+
+
+def test_a_frame_that_lies_ends_the_surface_there(cmd, fresh, backend, tmp_path, capsys):
+    from moedsr_pymol.session.record import _digest
+
+    def lie(kept: Any) -> None:
+        (record,) = kept["surfaces"]
+        record["frames"][2] = record["frames"][2][:-8]
+        record["digest"] = _digest(record)
+
+    call(cmd, "moedsr_predict", "prot", frames=FRAMES)
+    cmd.save(str(tmp_path / "a.pse"))
+    spoil(tmp_path / "a.pse", lie)
+    fresh.load(str(tmp_path / "a.pse"))
+    assert "'prot_surf' ends at state 2" in capsys.readouterr().out
+    assert states(fresh, "prot_surf") == 2 == len(surface_of(fresh).frames)
+
+
+def shaken(frames: list[Any]) -> list[Any]:
+    return [replace(frame, vertices=frame.vertices + np.float32(0.003)) for frame in frames]
+
+
+@pytest.mark.parametrize("change", [shaken, lambda frames: frames[::2]])
+def test_frames_that_were_changed_are_kept_as_they_are_now(cmd, fresh, backend, tmp_path, change):
+    call(cmd, "moedsr_predict", "prot", frames=5)
+    surface = surface_of(cmd)
+    surface.frames[:] = change(surface.frames)
+    cmd.save(str(tmp_path / "a.pse"))
+    fresh.load(str(tmp_path / "a.pse"))
+    again = surface_of(fresh)
+    for one, other in zip(surface.frames, again.frames, strict=True):
+        assert np.linalg.norm(one.vertices - other.vertices, axis=1).max() < 0.0068
+
+
+def test_frames_as_they_came_are_kept_byte_by_byte(cmd, backend):
+    call(cmd, "moedsr_predict", "prot", frames=3)
+    (kept,) = cmd.get_session()["moedsr"]["surfaces"]
+    assert [base64.b64decode(text) for text in kept["frames"]] == [
+        frame.record for frame in surface_of(cmd).frames
+    ]
+
+
+def test_a_session_saved_in_mid_job_keeps_the_frames_that_are_there(
+    cmd,
+    fresh,
+    timers,  # noqa: F811
+    monkeypatch,
+    tmp_path,
+):
+    with backend_double(monkeypatch, pause=0.002):
+        call(cmd, "moedsr_predict", "prot", frames=300)
+        turn(timers, lambda: states(cmd, "prot_surf") >= 3)
+        there = states(cmd, "prot_surf")
+        cmd.save(str(tmp_path / "a.pse"))
+        fresh.load(str(tmp_path / "a.pse"))
+        turn(timers[1:])
+        call(cmd, "moedsr_cancel", "all")
+        turn(timers)
+    assert states(fresh, "prot_surf") == there < 300
+    assert surface_of(fresh).planned == 300 and surface_of(fresh).job == "job0"
+
+
+def test_a_session_of_an_older_plugin_plays_as_it_is(cmd, fresh, backend, tmp_path):
+    without_plugin(cmd)
+    call(cmd, "moedsr_predict", "prot", frames=FRAMES)
+    cmd.save(str(tmp_path / "old.pse"))
+    fresh.load(str(tmp_path / "old.pse"))
+    assert states(fresh, "prot_surf") == FRAMES
+    for command, arguments in (
+        ("moedsr_color", ("prot_surf", "red")),
+        ("moedsr_predict", ("prot",)),
+    ):
+        with pytest.raises(CmdException, match="picture of an earlier surface without its values"):
+            call(fresh, command, *arguments)
+    fresh.save(str(tmp_path / "new.pse"))
+    fresh.load(str(tmp_path / "new.pse"))
+    assert states(fresh, "prot_surf") == FRAMES
+
+
+@pytest.mark.parametrize("rename", [0, 1])
+def test_a_session_is_appended_also_to_a_scene_with_its_names(cmd, backend, tmp_path, rename):
+    call(cmd, "moedsr_predict", "prot", frames=2)
+    before = surface_of(cmd)
+    cmd.save(str(tmp_path / "a.pse"))
+    cmd.set("auto_rename_duplicate_objects", rename)
+    cmd.load(str(tmp_path / "a.pse"), partial=1)
+    names = ["prot_surf", "prot_surf_2"] if rename else ["prot_surf"]
+    assert sorted(Workspace.of(cmd).surfaces) == names
+    assert (surface_of(cmd) is before) == bool(rename)
+    for name in names:
+        assert states(cmd, name) == 2
+        call(cmd, "moedsr_color", name, "red")
+
+
+def test_a_session_of_the_surface_alone_lies_on_the_molecule_it_meets(
+    cmd, fresh, backend, tmp_path
+):
+    call(cmd, "moedsr_predict", "prot", frames=2)
+    cmd.save(str(tmp_path / "a.pse"), "prot_surf")
+    cmd.save(str(tmp_path / "prot.pdb"), "prot")
+    fresh.load(str(tmp_path / "prot.pdb"))
+    fresh.alter("all", "segi=''")
+    fresh.translate([0, 9, 0], object="prot")
+    fresh.load(str(tmp_path / "a.pse"), partial=1)
+    assert fresh.get_names("objects") == ["prot", "prot_surf"] and states(fresh, "prot_surf") == 2
+    assert surface_of(fresh).states == 2
+
+
+def test_movies_scenes_and_the_frame_shown_stay(cmd, fresh, bare, backend, tmp_path):
+    call(cmd, "moedsr_predict", "prot", frames=FRAMES)
+    cmd.mset(f"1 -{FRAMES} -2")
+    cmd.scene("seen", "store")
+    cmd.frame(3)
+    cmd.set("state", 2, "prot_surf")
+    cmd.save(str(tmp_path / "a.pse"))
+    for other in (fresh, bare):
+        other.load(str(tmp_path / "a.pse"))
+        assert other.get_movie_length() == cmd.get_movie_length()
+        assert other.get_frame() == 3 and other.get_scene_list() == ["seen"]
+        other.scene("seen", "recall")
+    assert fresh.get_object_state("prot_surf") == 2
+
+
+def test_copies_are_surfaces_of_their_own_in_the_scene_and_in_a_session(
+    cmd, fresh, backend, tmp_path
+):
+    call(cmd, "moedsr_predict", "prot", frames=2)
+    cmd.copy("twin", "prot_surf")
+    call(cmd, "moedsr_color", "twin", "red")
+    cmd.copy("third", "twin")
+    cmd.delete("prot_surf")
+    cmd.save(str(tmp_path / "a.pse"))
+    fresh.load(str(tmp_path / "a.pse"))
+    assert sorted(Workspace.of(fresh).surfaces) == ["third", "twin"]
+    assert states(fresh, "third") == 2 == states(fresh, "twin")
+    call(fresh, "moedsr_color", "third", "blue")
+    assert surface_of(fresh, "twin").coloring != surface_of(fresh, "third").coloring
+
+
+def test_in_a_window_states_come_step_by_step_and_all_commands_work_meanwhile(
+    cmd,
+    fresh,
+    backend,
+    monkeypatch,
+    tmp_path,
+    request,
+):
+    call(cmd, "moedsr_predict", "prot", frames=6)
+    cmd.save(str(tmp_path / "a.pse"))
+    tasks = request.getfixturevalue("timers")
+    fresh.load(str(tmp_path / "a.pse"))
+    assert states(fresh, "prot_surf") == 1 and len(tasks) == 1
+    turn(tasks, lambda: states(fresh, "prot_surf") == 2)
+    fresh.save(str(tmp_path / "b.pse"))  # keeps what is still to be read
+    call(fresh, "moedsr_save", "prot_surf", str(tmp_path / "all.npz"))
+    turn(tasks[1:])  # only the writing
+    with np.load(tmp_path / "all.npz") as archive:
+        assert len(archive["vertex_counts"]) == 6
+    fresh.set_name("prot_surf", "other")
+    call(fresh, "moedsr_color", "other", "red")
+    turn(tasks)
+    assert states(fresh, "other") == 6 and not surface_of(fresh, "other").outdated()
+    fresh.load(str(tmp_path / "b.pse"))
+    turn(tasks)
+    assert_same(surface_of(cmd), surface_of(fresh))
+
+
+def test_a_surface_deleted_while_it_comes_back_ends_that_quietly(
+    cmd, fresh, backend, tmp_path, request
+):
+    call(cmd, "moedsr_predict", "prot", frames=6)
+    cmd.save(str(tmp_path / "a.pse"))
+    tasks = request.getfixturevalue("timers")
+    fresh.load(str(tmp_path / "a.pse"))
+    turn(tasks, lambda: states(fresh, "prot_surf") == 3)
+    fresh.delete("prot_surf")
+    turn(tasks)
+    assert tasks[0].error is None and not Workspace.of(fresh).surfaces
+
+
+def test_a_surface_in_a_fetched_job_without_a_label_is_kept_too(cmd, fresh, backend, tmp_path):
+    call(cmd, "moedsr_predict", "prot", frames=2)
+    (config_dir() / "jobs.json").unlink()
+    cmd.reinitialize()
+    call(cmd, "moedsr_fetch", "job0")
+    cmd.save(str(tmp_path / "a.pse"))
+    fresh.load(str(tmp_path / "a.pse"))
+    assert_same(surface_of(cmd, "job0_surf"), surface_of(fresh, "job0_surf"))
