@@ -119,8 +119,7 @@ def test_a_reader_finds_the_meshes_where_they_are_drawn(cmd, animated):
     trimesh = pytest.importorskip("trimesh")
     scene = trimesh.load_scene(animated)
     assert sorted(scene.geometry) == [f"state_{k:04d}" for k in range(1, 5)]
-    center = np.array(cmd.get_model("prot").get_coord_list()).mean(axis=0)
-    center[0] += 20
+    center = backend_center(cmd) + np.array([20.0, 0.0, 0.0])
     matrix = scene.graph.get("state_0001")[0]
     scaled = np.diag([UNIT, UNIT, UNIT, 1]) + _shift(UNIT * center)
     np.testing.assert_allclose(matrix, scaled, atol=0.01)
@@ -140,6 +139,11 @@ def test_colours_are_amounts_of_light(animated):
     red = np.array([0.80, 0.10, 0.12])  # on the screen, of what moved outwards most
     light = values(document, buffer, last)[0, :3] / 65535
     np.testing.assert_allclose(light, ((red + 0.055) / 1.055) ** 2.4, atol=0.01)
+
+
+def backend_center(cmd: Any) -> np.ndarray:
+    """Where the stand-in puts its ball: the middle of the atoms that it was sent."""
+    return Workspace.of(cmd).surface("prot_surf").atoms.coords.mean(axis=0)
 
 
 def _shift(by: np.ndarray) -> np.ndarray:
