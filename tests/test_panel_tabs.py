@@ -143,7 +143,7 @@ def test_jobs_are_listed_loaded_and_deleted_after_a_question(qtbot, made, lines,
     made.open_tab("jobs")
     wait(qtbot, lambda: jobs.rows)
     assert [jobs.table.topLevelItem(0).text(k) for k in range(5)] == [
-        "prot", "done", "4/4", "1 s", "here",
+        "prot_surf", "done", "4/4", "1 s", "here",
     ]  # fmt: skip
     assert not jobs.load.isEnabled()
     jobs.table.setCurrentItem(jobs.table.topLevelItem(0))
@@ -242,3 +242,23 @@ def test_a_fetched_surface_without_its_molecule_says_that_it_knows_no_residues(q
         assert "residues of 'fetched' cannot be told" in made.notice.details.toPlainText()
     finally:
         cmd.set_name("elsewhere", "prot")
+
+
+def test_a_surface_and_a_movie_are_saved_by_commands(qtbot, made, lines, monkeypatch, tmp_path):
+    saving = made.look.saving
+    file = tmp_path / "a, b.npz"
+    monkeypatch.setattr("moedsr_pymol.panel.saving.ask_file", lambda *_: str(file))
+    saving.surface.click()
+    assert lines == [f'moedsr_save prot_surf, "{file}"']
+    wait(qtbot, lambda: file.is_file() and not made.desk.workspace.working())
+    monkeypatch.setattr("moedsr_pymol.panel.saving.ask_file", lambda *_: "")
+    saving.movie.click()
+    assert len(lines) == 1
+
+
+def test_another_level_of_the_same_prediction_is_asked_for(qtbot, made, lines):
+    made.look.set_active(True)
+    made.look.level.setValue(1.4)
+    made.look.again.click()
+    assert lines == ["moedsr_predict prot, frames=4, name=prot_surf, level=1.4"]
+    wait(qtbot, lambda: made.predict.jobs.job is None)

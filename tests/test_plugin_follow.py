@@ -190,6 +190,19 @@ def test_the_state_that_was_sent_is_followed(cmd, discrete):
     assert lies(cmd, "many", "many_surf", 2)
 
 
+def test_the_part_that_was_sent_is_followed(cmd):
+    cmd.alter("prot and resi 11-20", "chain = 'B'")
+    cmd.sort("prot")
+    call(cmd, "moedsr_predict", "prot and chain B", frames=1, name="part")
+    before = cmd.get_object_ttt("part")
+    cmd.translate([0, 0, 8], "prot and chain A", camera=0)
+    look(cmd)
+    assert cmd.get_object_ttt("part") == before
+    cmd.translate([0, 3, 0], "prot and chain B", camera=0)
+    look(cmd)
+    assert object_matrix("part", cmd)[1, 3] == pytest.approx(3, abs=1e-3)
+
+
 def test_a_molecule_moved_before_its_first_frame_is_met_there(cmd, monkeypatch):
     from moedsr_pymol.jobs import Job
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import pickle
+import runpy
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -16,6 +17,7 @@ from pymol import CmdException
 from pymol_support import backend_double, call, open_pymol
 from test_plugin_names import states, timers, turn  # noqa: F401
 
+from moedsr_pymol.atoms import object_matrix
 from moedsr_pymol.labels import config_dir, load_labels
 from moedsr_pymol.session.hooks import moedsr_restore_surfaces, moedsr_save_surfaces
 from moedsr_pymol.workspace import Workspace
@@ -82,7 +84,7 @@ def assert_same(one: Any, other: Any) -> None:
 def picture(cmd: Any, path: Path, state: int = 1) -> np.ndarray:
     image = pytest.importorskip("PIL.Image")
     cmd.frame(state)
-    cmd.png(str(path), 80, 60, ray=1, quiet=1)
+    cmd.png(str(path), 40, 30, ray=1, quiet=1)
     with image.open(path) as file:
         return np.asarray(file.convert("RGB")).astype(int)
 
@@ -299,6 +301,18 @@ def test_a_session_is_appended_also_to_a_scene_with_its_names(cmd, backend, tmp_
     for name in names:
         assert states(cmd, name) == 2
         call(cmd, "moedsr_color", name, "red")
+    cmd.translate([0, 0, 7], object="prot_2" if rename else "prot")
+    Workspace.of(cmd)
+    assert [object_matrix(name, cmd)[2, 3] for name in names] == ([0, 7] if rename else [7])
+
+
+def test_a_session_is_a_small_part_of_pymols_own(tmp_path):
+    benchmark = runpy.run_path(
+        str(Path(__file__).resolve().parents[1] / "benchmarks" / "session.py")
+    )
+    frames = benchmark["frames_of"](benchmark["made_up"](12, 12))
+    theirs, ours = (benchmark["save_and_load"](frames, tmp_path, way) for way in (False, True))
+    assert ours[0] < 0.25 * theirs[0]  # measured: 0.04 for 100 frames of 14,000 triangles
 
 
 def test_a_session_of_the_surface_alone_lies_on_the_molecule_it_meets(

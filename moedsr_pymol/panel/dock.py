@@ -78,8 +78,9 @@ class Panel(QtWidgets.QDockWidget):
         if panel.isFloating():
             panel.resize(*size)
         else:
-            horizontal = QtCore.Qt.Orientation.Horizontal
-            window.resizeDocks([panel], [max(size[0], LEAST_WIDTH)], horizontal)
+            width = max(size[0], LEAST_WIDTH)
+            _make_room(window, width)
+            window.resizeDocks([panel], [width], QtCore.Qt.Orientation.Horizontal)
         QtWidgets.QApplication.instance().aboutToQuit.connect(panel.remember)
         return panel
 
@@ -128,7 +129,7 @@ class Panel(QtWidgets.QDockWidget):
         """Let the tab that is shown work, and the others rest."""
         shown = self.isVisible()
         current = self.tabs.currentIndex()
-        self.predict.light.set_active(shown and current == 0)
+        self.predict.set_active(shown and current == 0)
         self.predict.jobs.set_active(shown)
         self.look.set_active(shown and current == 1)
         self.measure.set_active(shown and current == 2)
@@ -137,3 +138,12 @@ class Panel(QtWidgets.QDockWidget):
 
     def _on_failure(self, error: Any) -> None:
         self.notice.show_error(error, self.tabs.tabText(self.tabs.currentIndex()).lower())
+
+
+def _make_room(window: Any, width: int) -> None:
+    """Widen PyMOL's window by a panel, where the screen allows it; the picture keeps its size."""
+    if window.isMaximized() or window.isFullScreen() or not hasattr(window, "screen"):
+        return
+    there = window.screen().availableGeometry().width()
+    if window.width() + width <= there:
+        window.resize(window.width() + width, window.height())

@@ -12,7 +12,7 @@ from .desk import Desk
 from .parts import SPACE, button, column, hint, row, sure
 
 EVERY_MS = 10_000
-COLUMNS = ("Molecule", "State", "Frames", "Age", "Where")
+COLUMNS = ("Surface", "State", "Frames", "Age", "Where")
 MIDDLE = 2
 
 
@@ -147,7 +147,7 @@ class JobsTab(QtWidgets.QWidget):
 
 
 def _cells(job: dict[str, Any]) -> list[str]:
-    of = job["object"] or job["surface"] or "?"
+    of = job["surface"] or job["object"] or "?"
     where = "here" if job["backend"] == "local" else job["backend"].split("//")[-1]
     return [
         of, job["state"], f"{job['frames_done']}/{job['frames']}", age(job["age_s"]), where,
@@ -156,7 +156,9 @@ def _cells(job: dict[str, Any]) -> list[str]:
 
 def _about(job: dict[str, Any]) -> str:
     lines = [f"Job {job['id']}"]
-    if job["selection"]:
+    if job["object"]:
+        lines.append(f"Molecule: {job['object']}")
+    if job["selection"] not in ("", job["object"]):
         lines.append(f"Selection: {job['selection']}")
     if job["bytes"]:
         lines.append(f"{size(job['bytes'])} of frames")

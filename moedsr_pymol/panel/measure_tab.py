@@ -15,12 +15,12 @@ from .advice import sentence
 from .chart_view import ChartView
 from .desk import Desk
 from .emit import command, number_text, path_text, selection_text
-from .parts import Form, button, choice, column, expanding, hint, real, refill, row
+from .parts import Form, ask_file, button, choice, column, expanding, hint, real, refill, row
 
 EVERY_MS = 400
 SELECTION = "sele"
 """Selection that a clicked residue goes to, as PyMOL's own clicks do."""
-FILES = "Table (*.csv);;Picture (*.png);;Drawing (*.svg);;Document (*.pdf)"
+FILES = ("Table (*.csv)", "Picture (*.png)", "Drawing (*.svg)", "Document (*.pdf)")
 
 
 @dataclass(frozen=True)
@@ -141,6 +141,7 @@ class MeasureTab(QtWidgets.QWidget):
     def set_active(self, active: bool) -> None:
         """Look for what commands have found, or rest."""
         if active:
+            self._list_names()
             self._look()
             self._timer.start()
         else:
@@ -252,7 +253,7 @@ class MeasureTab(QtWidgets.QWidget):
             self._desk.do(f"select {SELECTION}, {self._found.selection(k)}")
 
     def _save(self) -> None:
-        name, _ = QtWidgets.QFileDialog.getSaveFileName(self, "Save", "", FILES)
+        name = ask_file(self, f"{self.surface.currentData()}.csv", FILES)
         if name:
             self._desk.attempt(lambda: self.line(name))
 

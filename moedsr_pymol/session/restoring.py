@@ -6,6 +6,7 @@ from collections import deque
 from typing import Any
 
 from ..errors import UserError
+from ..follow import lay_on_one_of
 from ..labels import keep_label, load_labels
 from ..marks import find_all_marked, set_mark
 from ..surface import Surface
@@ -52,6 +53,9 @@ def surfaces_of(session: dict[str, Any], _self: Any) -> tuple[list[Surface], lis
         except UserError as error:
             problems.append(str(error))
             continue
+        if name != record["object"]:  # its molecule has got another name, too
+            renamed = [other for other in _self.get_names("objects") if other not in known]
+            lay_on_one_of(renamed[::-1], surface, _self)
         _adopt(surface, workspace, _self)
         surfaces.append(surface)
     return surfaces, problems
