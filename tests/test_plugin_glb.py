@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import struct
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ import pytest
 from pymol import CmdException
 from pymol_support import RADIUS, backend_double, ball, call, displacement, open_pymol
 
+from moedsr_pymol import export
 from moedsr_pymol.glb import UNIT
+from moedsr_pymol.steps import Report, Steps
 from moedsr_pymol.workspace import Workspace
 
 SIZES = {5121: 1, 5123: 2, 5125: 4, 5126: 4}
@@ -194,3 +197,23 @@ def test_frames_that_are_there_are_written_while_others_arrive(cmd, tmp_path, ca
     monkeypatch.setattr(surface, "frames", [])
     with pytest.raises(CmdException, match="has no frame yet"):
         call(cmd, "moedsr_save", "prot_surf", str(tmp_path / "y.glb"))
+
+
+def test_saving_that_is_cancelled_leaves_nothing(cmd, tmp_path, monkeypatch):
+    inside, gate, original = threading.Event(), threading.Event(), export._write_ply
+
+    def slow(file: Any, *more: Any) -> None:
+        original(file, *more)
+        inside.set()
+        gate.wait(20.0)
+
+    monkeypatch.setattr(export, "_write_ply", slow)
+    report = Report("prot_surf", True)
+    surface = Workspace.of(cmd).surface("prot_surf")
+    work = export.save_steps(surface, str(tmp_path / "x.ply"), False, report, cmd)
+    task = Steps(work, report)
+    while not inside.is_set():
+        task.step(0.0)
+    threading.Timer(0.05, gate.set).start()
+    task.cancel()
+    assert task.over and task.cancelled and list(tmp_path.iterdir()) == []
