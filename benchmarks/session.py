@@ -83,7 +83,8 @@ def frames_of(arrays: Iterator[dict[str, np.ndarray]]) -> list[Frame]:
 def shown(frames: list[Frame], cmd: Any) -> Surface:
     """A surface of these frames that PyMOL shows."""
     nowhere = Molecule("", 1, np.array([], np.str_), np.eye(4))
-    surface = Surface("surf", nowhere, Coloring.read("motion", "", None, None, cmd), len(frames))
+    how, planned = Coloring.read("motion", "", None, None, cmd), len(frames)
+    surface = Surface("surf", nowhere, how, planned=planned)
     Workspace.of(cmd).add(surface, cmd)
     for frame in frames:
         surface.frames.append(frame)

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 
 from .errors import UserError
+from .marks import mark_of
 
 MAX_ATOMS = 50_000
 """Largest polymer that is sent; a surface of so many atoms is a million triangles."""
 _CAPS = "ACE+NME+NMA+NH2+FOR"
 _POLYMER = f"(polymer or resn {_CAPS} or (byres name N) and (byres name CA) and (byres name C))"
 """The core's polymer: PyMOL's leaves out caps, and last residues whose oxygens it does not know."""
+TELLS_TTT = 3.0
+"""Version of PyMOL that tells an object's TTT matrix; 2.5 crashes where it is asked."""
 _FIELDS = "(x, y, z, elem, name, resn, resi, chain, segi, alt, q, rank)"
 _ELEMENT, _NAME, _RESIDUE_NAME, _ALT, _OCCUPANCY, _RANK = 3, 4, 5, 9, 10, 11
 _RESIDUE = slice(6, 9)
@@ -254,8 +257,8 @@ def matrices(molecule: Molecule, _self: Any) -> tuple[np.ndarray, np.ndarray]:
         that it applied to stored coordinates since they were sent.
     """
     name = molecule.object_name
-    matrix = _ttt_matrix(_self.get_object_ttt(name))
-    state = _state_matrix(name, state_there(molecule, _self), _self)
+    shown = state_there(molecule, _self)
+    matrix, state = _molecule_ttt(name, shown, _self), _state_matrix(name, shown, _self)
     if _matrix_mode(name, _self) > 0:
         return matrix @ state, np.eye(4)
     return matrix, state @ np.linalg.inv(molecule.history)
@@ -281,7 +284,7 @@ def drawn_positions(selection: str, _self: Any) -> np.ndarray:
         state = object_state(name, -1, _self)
         within = f"({selection}) and ({name})"
         _self.iterate_state(state, within, "rows.append((x, y, z))", space={"rows": rows})
-        matrix = _ttt_matrix(_self.get_object_ttt(name))
+        matrix = _molecule_ttt(name, state, _self)
         if _matrix_mode(name, _self) > 0:
             matrix = matrix @ _state_matrix(name, state, _self)
         found.append(moved(np.array(rows, np.float64).reshape(-1, 3), matrix))
@@ -297,27 +300,46 @@ def moved(coords: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def place(name: str, matrix: np.ndarray, _self: Any) -> None:
-    """Draw an object where ``matrix`` carries it."""
+    """Draw a surface where ``matrix`` carries it."""
     _self.set_object_ttt(name, [float(value) for value in np.asarray(matrix).ravel()])
+    remember_place(name, matrix, _self)
+
+
+def remember_place(name: str, matrix: np.ndarray, _self: Any) -> None:
+    """Note where a surface is drawn, for a PyMOL that does not tell it."""
+    _placed(_self)[mark_of(name, _self)] = np.array(matrix, np.float64)
 
 
 def object_matrix(name: str, _self: Any) -> np.ndarray:
-    """Matrix that an object without state matrices is drawn with, (4, 4)."""
-    return _ttt_matrix(_self.get_object_ttt(name))
-
-
-def _ttt_matrix(ttt: Any) -> np.ndarray:
-    """Plain matrix of PyMOL's TTT: its last row is a shift before the rotation."""
+    """Matrix that a surface is drawn with, (4, 4); in PyMOL 2 the one it was last placed with."""
+    if _self.get_version()[1] < TELLS_TTT:
+        return _placed(_self).get(mark_of(name, _self), np.eye(4))
+    ttt = _self.get_object_ttt(name)
     if ttt is None:
         return np.eye(4)
     matrix = np.array(ttt, np.float64).reshape(4, 4)
-    matrix[:3, 3] += matrix[:3, :3] @ matrix[3, :3]
+    matrix[:3, 3] += matrix[:3, :3] @ matrix[3, :3]  # its last row is a shift before the rotation
     matrix[3] = 0.0, 0.0, 0.0, 1.0
     return matrix
 
 
-def _state_matrix(name: str, state: int, _self: Any) -> np.ndarray:
-    matrix = _self.get_object_matrix(name, state, incl_ttt=0)
+def _placed(_self: Any) -> dict[str, np.ndarray]:
+    """Matrices of surfaces by their marks, for a PyMOL that does not tell them."""
+    holder = _self._pymol
+    if not hasattr(holder, "_moedsr_placed"):
+        holder._moedsr_placed = {}
+    placed: dict[str, np.ndarray] = holder._moedsr_placed
+    return placed
+
+
+def _molecule_ttt(name: str, state: int, _self: Any) -> np.ndarray:
+    """TTT matrix of a molecule as a plain one, (4, 4), without the matrix of its state."""
+    both = _state_matrix(name, state, _self, incl_ttt=1)
+    return both @ np.linalg.inv(_state_matrix(name, state, _self))
+
+
+def _state_matrix(name: str, state: int, _self: Any, incl_ttt: int = 0) -> np.ndarray:
+    matrix = _self.get_object_matrix(name, state, incl_ttt=incl_ttt)
     return np.eye(4) if matrix is None else np.array(matrix, np.float64).reshape(4, 4)
 
 

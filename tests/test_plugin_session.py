@@ -233,6 +233,7 @@ def shaken(frames: list[Any]) -> list[Any]:
 
 @pytest.mark.parametrize("change", [shaken, lambda frames: frames[::2]])
 def test_frames_that_were_changed_are_kept_as_they_are_now(cmd, fresh, backend, tmp_path, change):
+    backend.behaviour["remesh"] = False  # each frame is read after the one before it
     call(cmd, "moedsr_predict", "prot", frames=5)
     surface = surface_of(cmd)
     surface.frames[:] = change(surface.frames)
@@ -249,6 +250,18 @@ def test_frames_as_they_came_are_kept_byte_by_byte(cmd, backend):
     assert [base64.b64decode(text) for text in kept["frames"]] == [
         frame.record for frame in surface_of(cmd).frames
     ]
+
+
+def test_what_takes_long_to_find_is_not_searched_again(cmd, fresh, backend, monkeypatch, tmp_path):
+    from moedsr_pymol import cgo, surface
+
+    call(cmd, "moedsr_predict", "prot", frames=3, color="fluctuation")
+    cmd.save(str(tmp_path / "a.pse"))
+    monkeypatch.delattr(cgo, "triangle_strips")
+    monkeypatch.delattr(surface, "nearest")
+    fresh.load(str(tmp_path / "a.pse"))
+    pictures = [picture(one, tmp_path / "p.png", 3) for one in (cmd, fresh)]
+    np.testing.assert_array_equal(*pictures)
 
 
 def test_a_session_saved_in_mid_job_keeps_the_frames_that_are_there(
@@ -399,6 +412,7 @@ def test_a_surface_deleted_while_it_comes_back_ends_that_quietly(
     fresh.delete("prot_surf")
     turn(tasks)
     assert tasks[0].error is None and not Workspace.of(fresh).surfaces
+    assert "prot_surf" not in fresh.get_names("all")
 
 
 def test_a_surface_in_a_fetched_job_without_a_label_is_kept_too(cmd, fresh, backend, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+from ..atoms import remember_place
 from ..errors import UserError
 from ..follow import lay_on_one_of
 from ..labels import keep_label, load_labels
@@ -76,6 +77,8 @@ def _object_of(record: dict[str, Any], known: set[str], taken: set[str], _self: 
 def _adopt(surface: Surface, workspace: Workspace, _self: Any) -> None:
     """Make an object a surface again, under a mark of its own, and remember its job."""
     set_mark(surface.name, surface.mark, _self)
+    if surface.hold is not None:
+        remember_place(surface.name, surface.hold.matrix, _self)
     surface.show_as_it_is()
     workspace.add(surface, _self)
     if surface.job and surface.label is not None and surface.job not in load_labels():
