@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .anchors import FEWEST, Anchors, carried, rigid_move
-from .atoms import Atoms, Molecule, matrices, object_matrix, place, placement, state_there
+from .atoms import Atoms, Molecule
+from .placement import matrices, object_matrix, place, placement, state_there
 
 if TYPE_CHECKING:
     from .surface import Surface

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from .atoms import object_matrix, remember_place
 from .errors import UserError
 from .follow import follow
 from .install import Installation
 from .jobs import Job
 from .marks import find_marked, mark_of, set_mark
 from .measure.chart import Measurement
+from .placement import object_matrix, remember_place
 from .steps import Steps
 from .surface import Surface
 from .window import run_task, watch

@@ -11,7 +11,7 @@ from pymol_support import backend_double, call, open_pymol
 from test_plugin_pose import QUARTER_TURN
 
 from moedsr_pymol.anchors import Anchors, carried, rigid_move
-from moedsr_pymol.atoms import object_matrix
+from moedsr_pymol.placement import object_matrix
 from moedsr_pymol.workspace import MOVING_S, STILL_S, Workspace
 
 FAR = [1, 0, 0, 40, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]

@@ -17,8 +17,8 @@ from pymol import CmdException
 from pymol_support import backend_double, call, open_pymol
 from test_plugin_names import states, timers, turn  # noqa: F401
 
-from moedsr_pymol.atoms import object_matrix
 from moedsr_pymol.labels import config_dir, load_labels
+from moedsr_pymol.placement import object_matrix
 from moedsr_pymol.session.hooks import moedsr_restore_surfaces, moedsr_save_surfaces
 from moedsr_pymol.workspace import Workspace
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from ..atoms import remember_place
 from ..errors import UserError
 from ..follow import lay_on_one_of
 from ..labels import keep_label, load_labels
 from ..marks import find_all_marked, set_mark
+from ..placement import remember_place
 from ..surface import Surface
 from ..workspace import Workspace
 from .record import read_record

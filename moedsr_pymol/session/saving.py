@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..atoms import object_matrix
 from ..marks import is_mark
+from ..placement import object_matrix
 from ..surface import Surface
 from ..workspace import Workspace
 from .record import write_record
