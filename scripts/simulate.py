@@ -58,18 +58,15 @@ class Arguments:
 class Board:
     """Shows what is done and what is left; a line for each protein, also where nobody watches."""
 
-    def __init__(self, console: Console, count: int, replicates: int, length_ns: float) -> None:
-        self._console, self._count, self._settled = console, count, 0
-        self._whole_ns, self._length_ns = count * replicates * length_ns, length_ns
-        self._replicates = replicates
-        self._left_ns = self._whole_ns
+    def __init__(self, console: Console, count: int, config: SimulationConfig) -> None:
+        self._console, self._count, self._config = console, count, config
         self._bars = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"),
             console=console, transient=True,
         )  # fmt: skip
-        self._bar = self._bars.add_task("simulating", total=self._whole_ns, state="")
-        self._planned: dict[str, int] = {}
+        self._bar = self._bars.add_task("simulating", total=count * self._per_protein, state="")
         self._frames: dict[str, int] = {}
+        self._settled: set[str] = set()
         self._start, self._made_ns = time.monotonic(), 0.0
 
     def __enter__(self) -> Board:
@@ -83,53 +80,53 @@ class Board:
 
     def planned(self, label: str, frames: int) -> None:
         """A replicate is to be run."""
-        self._planned[label] = frames
+        self._show()
 
     def advanced(self, label: str, frames: int, pace: float) -> None:
-        """A replicate has so many frames."""
-        before = self._frames.get(label)
+        """A replicate has so many frames, the last of which was just made."""
         self._frames[label] = frames
-        share = self._length_ns / (self._planned[label] - 1)
-        if before is None:  # what an earlier run made took none of this one's time
-            self._left_ns -= max(0, frames - 1 - bool(pace)) * share
-            before = frames - bool(pace)
-        self._made_ns += (frames - before) * share
-        self._left_ns -= (frames - before) * share
+        self._made_ns += self._config.spacing_ps / 1000 if pace else 0.0
         self._show()
 
     def finished(self, name: str, record: dict, was_there: bool) -> None:
         """A protein's folder is whole."""
-        self._settled += 1
-        if was_there:
-            self._left_ns -= self._replicates * self._length_ns
+        self._settled.add(name)
         news = "was there" if was_there else _news(record)
-        self._line(
-            f"{escape(name)}: {news}; {self._settled} of {self._count} done, {self._state()}"
-        )
+        done = f"{len(self._settled)} of {self._count} done"
+        self._line(f"{escape(name)}: {news}; {done}, {self._state()}")
 
     def failed(self, name: str, reason: str) -> None:
         """A protein was given up."""
-        self._settled += 1
-        done = [frames for label, frames in self._frames.items() if label.startswith(f"{name}_R")]
-        self._left_ns -= self._replicates * self._length_ns - sum(
-            (frames - 1) * self._length_ns / (max(self._planned.values()) - 1) for frames in done
-        )
+        self._settled.add(name)
         self._line(f"[red]{escape(name)}: {escape(reason)}[/red]")
 
     def _line(self, text: str) -> None:
         self._console.print(text, soft_wrap=True, highlight=False)
         self._show()
 
+    @property
+    def _per_protein(self) -> float:
+        return self._config.replicates * self._config.length_ns
+
+    def _done_ns(self) -> float:
+        """What is made, with all that was made before; what was given up counts as done."""
+        frames = sum(
+            count - 1
+            for label, count in self._frames.items()
+            if label.rpartition("_R")[0] not in self._settled
+        )
+        return len(self._settled) * self._per_protein + frames * self._config.spacing_ps / 1000
+
     def _state(self) -> str:
         pace = self._made_ns * 86400 / max(1e-9, time.monotonic() - self._start)
         if not pace:
             return "time left not known yet"
-        hours = max(0.0, self._left_ns) / pace * 24
+        hours = max(0.0, self._count * self._per_protein - self._done_ns()) / pace * 24
         left = f"{hours:.1f} h" if hours >= 2 else f"{60 * hours:.0f} min"
         return f"{pace:.1f} ns/day, about {left} left"
 
     def _show(self) -> None:
-        done = self._whole_ns - self._left_ns
+        done = self._done_ns()
         self._bars.update(self._bar, completed=done, state=f"{done:.3g} ns, {self._state()}")
 
 
@@ -144,18 +141,18 @@ def _news(record: dict) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Run; returns the exit code."""
+    return exit_code(partial(_run, argv), "stopped; the same command goes on from here")
+
+
+def _run(argv: list[str] | None, console: Console) -> int:
     arguments = tyro.cli(Arguments, args=argv, description=__doc__)
-    return exit_code(partial(_run, arguments), "stopped; the same command goes on from here")
-
-
-def _run(arguments: Arguments, console: Console) -> int:
     config, limits, out = arguments.run, arguments.limits, arguments.out
     these = proteins(arguments.structures, out, config)
     where = places(arguments.platform, arguments.devices, arguments.jobs)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     console.print(_plan(len(these), config, where), soft_wrap=True, highlight=False)
-    with Board(console, len(these), config.replicates, config.length_ns) as board:
+    with Board(console, len(these), config) as board:
         result = simulate(these, limits, where, board)
     write_summary(result, limits, out)
     print(_summary(result, out))

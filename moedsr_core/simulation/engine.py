@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from moedsr_core.errors import CancelledError, InputError, MoedsrError
-from moedsr_core.simulation.options import FORCE_FIELD, SimulationConfig
-from moedsr_core.simulation.packages import openmm_and_pdbfixer
+from moedsr_core.simulation.options import SimulationConfig
+from moedsr_core.simulation.packages import force_field, openmm_and_pdbfixer
 from moedsr_core.simulation.places import Place
 from moedsr_core.simulation.start import Start
 from moedsr_core.wording import reason
@@ -124,7 +124,7 @@ def integrator(config: SimulationConfig, step_fs: float, seed: int) -> Any:
 
 def _system(openmm: Any, start: Start, config: SimulationConfig) -> Any:
     app = openmm.app
-    return app.ForceField(*FORCE_FIELD).createSystem(
+    return force_field().createSystem(
         start.topology,
         nonbondedMethod=app.NoCutoff,
         constraints=app.HBonds,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from moedsr_core.errors import BackendError
+from moedsr_core.simulation.options import FORCE_FIELD
 
 
 def openmm_and_pdbfixer() -> tuple[Any, Any]:
@@ -24,3 +26,9 @@ def openmm_and_pdbfixer() -> tuple[Any, Any]:
             'them with pip install "moedsr[simulate]"'
         ) from error
     return openmm, pdbfixer
+
+
+@cache
+def force_field() -> Any:
+    """Amber14 with implicit water; reading it takes a second."""
+    return openmm_and_pdbfixer()[0].app.ForceField(*FORCE_FIELD)

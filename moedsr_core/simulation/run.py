@@ -1,7 +1,7 @@
 """Many proteins, several processes side by side.
 
-One process hands out work: make a structure complete, run a replicate, look at a protein's
-replicates and put its folder in place. Whatever fails leaves the others alone.
+One process hands out work: make a structure complete, run a replicate. It looks at a protein's
+replicates itself and puts the folder in place. Whatever fails leaves the others alone.
 """
 
 from __future__ import annotations
@@ -9,10 +9,17 @@ from __future__ import annotations
 import multiprocessing
 import queue
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from moedsr_core.data.pools import attempt, begin_worker
 from moedsr_core.errors import BackendError, InputError
@@ -25,6 +32,7 @@ _LOOK_S = 0.3
 """Seconds between two looks at what the processes report."""
 
 
+@runtime_checkable
 class Watcher(Protocol):
     """Who wants to know how it goes."""
 
@@ -70,10 +78,11 @@ def simulate(
     free, news, stop = context.Queue(), context.Queue(), context.Event()
     for place in places:
         free.put(place)
-    with ProcessPoolExecutor(
+    workers = ProcessPoolExecutor(
         len(places), mp_context=context, initializer=_begin, initargs=(free, news, stop)
-    ) as pool:
-        run = _Run(pool, limits, watcher, news)
+    )
+    with workers as pool, ThreadPoolExecutor(1) as desk:
+        run = _Run(pool, desk, limits, watcher, news)
         try:
             return run.all(these)
         except BrokenProcessPool as error:
@@ -90,9 +99,10 @@ class _Run:
     """One run of :func:`simulate`."""
 
     def __init__(
-        self, pool: ProcessPoolExecutor, limits: LimitConfig, watcher: Watcher, news: Any
+        self, pool: Executor, desk: Executor, limits: LimitConfig, watcher: Watcher, news: Any
     ) -> None:
-        self._pool, self._limits, self._watcher, self._news = pool, limits, watcher, news
+        self._pool, self._desk = pool, desk
+        self._limits, self._watcher, self._news = limits, watcher, news
         self._result = Result()
         self._tasks: dict[Future[Any], tuple[Protein, Callable[[Protein, Any], None]]] = {}
         self._left: dict[str, int] = {}
@@ -117,20 +127,23 @@ class _Run:
         if finished:
             self._finish(protein, protein.read_record(), was_there=True)
         else:
-            self._submit(protein, self._run_replicates, _begin_protein, protein)
+            self._submit(self._pool, protein, self._run_replicates, _begin_protein, protein)
 
     def _run_replicates(self, protein: Protein, missing: list[Replicate]) -> None:
         self._left[protein.name] = len(missing)
         for one in missing:
             self._watcher.planned(one.label, protein.config.frames)
-            self._submit(protein, self._count_down, _run_one, one)
-        if not missing:
-            self._submit(protein, self._finish, _finish_protein, protein, self._limits)
+            self._submit(self._pool, protein, self._count_down, _run_one, one)
+        self._finish_if_whole(protein)
 
     def _count_down(self, protein: Protein, _: None) -> None:
         self._left[protein.name] -= 1
+        self._finish_if_whole(protein)
+
+    def _finish_if_whole(self, protein: Protein) -> None:
+        """Not in the queue of the processes, where it would wait for all other replicates."""
         if not self._left[protein.name]:
-            self._submit(protein, self._finish, _finish_protein, protein, self._limits)
+            self._submit(self._desk, protein, self._finish, protein.finish, self._limits)
 
     def _finish(self, protein: Protein, record: dict, was_there: bool = False) -> None:
         self._result.records[protein.name] = record
@@ -147,12 +160,13 @@ class _Run:
 
     def _submit(
         self,
+        where: Executor,
         protein: Protein,
         then: Callable[[Protein, Any], None],
         function: Callable[..., Any],
         *arguments: Any,
     ) -> None:
-        task = self._pool.submit(attempt, function, *arguments)
+        task = where.submit(attempt, function, *arguments)
         self._tasks[task] = protein, then
 
     def _settle(self, task: Future[Any]) -> None:
@@ -197,7 +211,3 @@ def _run_one(replicate: Replicate) -> None:
     assert _worker is not None
     news = _worker.news
     run_replicate(replicate, _worker.place, lambda *message: news.put(message), _worker.stop.is_set)
-
-
-def _finish_protein(protein: Protein, limits: LimitConfig) -> dict:
-    return protein.finish(limits)

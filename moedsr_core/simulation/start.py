@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import random
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +18,8 @@ from jaxtyping import Int
 from moedsr_core.chemistry import parent_residue
 from moedsr_core.data.chain_links import backbone_links, chain_breaks, same_chain
 from moedsr_core.errors import InputError
-from moedsr_core.simulation.options import FORCE_FIELD, PH
-from moedsr_core.simulation.packages import openmm_and_pdbfixer
+from moedsr_core.simulation.options import PH
+from moedsr_core.simulation.packages import force_field, openmm_and_pdbfixer
 from moedsr_core.structure import Structure, check_complete, polymer_heavy_mask
 from moedsr_core.structure_io import read_structure
 from moedsr_core.wording import counted, reason
@@ -71,13 +74,17 @@ def complete(path: Path) -> Start:
     polymer = everything.select(polymer_heavy_mask(everything))
     check_complete(polymer)
     try:
-        fixer = pdbfixer.PDBFixer(pdbfile=io.StringIO(_pdb_text(polymer, pdbfixer)))
+        fixer = pdbfixer.PDBFixer(
+            pdbfile=io.StringIO(_pdb_text(polymer, pdbfixer)),
+            platform=openmm.Platform.getPlatformByName("CPU"),
+        )
         fixer.topology.setPeriodicBoxVectors(None)
         replaced = _replace_forms(fixer)
         _refuse_strangers(fixer, path)
         added = _add_atoms(fixer)
-        fixer.addMissingHydrogens(PH)
-        openmm.app.ForceField(*FORCE_FIELD).createSystem(fixer.topology)
+        with _same_random_numbers():
+            fixer.addMissingHydrogens(PH)
+        force_field().createSystem(fixer.topology)
     except (ValueError, KeyError, openmm.OpenMMException) as error:
         if isinstance(error, InputError):
             raise
@@ -191,6 +198,17 @@ def _left_out(everything: Structure) -> list[str]:
     names = [str(name) for name in np.unique(everything.residue_names[heavy])]
     said = [name for name in names if name.upper() not in _WATER]
     return [f"left out, as not protein or nucleic acid: {_some(said)}"] if said else []
+
+
+@contextmanager
+def _same_random_numbers() -> Iterator[None]:
+    """OpenMM sets hydrogens with Python's random numbers; one file is to give one start."""
+    state = random.getstate()
+    random.seed(0)
+    try:
+        yield
+    finally:
+        random.setstate(state)
 
 
 def _bridges(topology: Any) -> list[str]:
