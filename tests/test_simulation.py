@@ -112,8 +112,9 @@ def test_a_killed_run_goes_on_with_every_frame_once(whole, tmp_path):
     ours, theirs = (read_frames(k.home / "ala.pdb", k.home / "ala_R1.xtc") for k in (one, whole))
     np.testing.assert_allclose(ours.stamps, 0.04 * np.arange(6), atol=1e-6)
     np.testing.assert_allclose(ours.coords[:4], theirs.coords[:4], atol=0.1)
-    steps = np.linalg.norm(np.diff(ours.coords, axis=0), axis=-1).max(axis=-1)
-    assert (steps > 0.01).all() and (steps < 2).all()
+    # 40 fs with other random forces: 0.03 Å; from another place or with other velocities: 0.2 Å
+    assert np.sqrt(np.square(ours.coords[4] - theirs.coords[4]).sum(axis=-1).mean()) < 0.1
+    assert (np.abs(np.diff(ours.coords, axis=0)).max(axis=(1, 2)) > 0.01).all()
 
 
 def unstable(steps_fs: set[float]) -> Callable:
