@@ -28,7 +28,7 @@ from moedsr_core.simulation.places import Place, places
 from moedsr_core.simulation.run import Result, simulate
 from moedsr_core.simulation.sources import proteins
 from moedsr_core.simulation.summary import SUMMARY, write_summary
-from moedsr_core.terminal import exit_code
+from moedsr_core.terminal import exit_code, outcome
 from moedsr_core.wording import counted
 
 
@@ -170,11 +170,8 @@ def _plan(count: int, config: SimulationConfig, where: list[Place]) -> str:
 def _summary(result: Result, out: Path) -> str:
     files = [path for name in result.records for path in (out / name).iterdir()]
     size = sum(path.stat().st_size for path in files) / 1e6
-    lines = [f"{counted(len(result.records), 'protein')}, {size:.1f} MB; see {out / SUMMARY}"]
-    if result.failures:
-        lines.append(f"{len(result.failures)} failed:")
-        lines += [f"  {name}: {reason}" for name, reason in result.failures.items()]
-    return "\n".join(lines)
+    made = f"{counted(len(result.records), 'protein')}, {size:.1f} MB; see {out / SUMMARY}"
+    return outcome(made, result.failures)
 
 
 if __name__ == "__main__":
