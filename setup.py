@@ -48,7 +48,7 @@ EXTRAS = {
         "uvicorn>=0.29",
     ],
     "train": ["h5py>=3.10", "matplotlib>=3.8", "optuna>=3.6", "tensorboard>=2.14"],
-    "simulate": ["openmm>=8.1", "pdbfixer>=1.9"],
+    "simulate": ["openmm>=8.6", "pdbfixer>=1.11"],
     "cluster": ["ray>=2.30"],
     "soak": ["schemathesis>=4"],
     "docs": ["mkdocs-material>=9.5"],

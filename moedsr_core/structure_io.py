@@ -22,6 +22,8 @@ _OWN_READERS = {
     ".pdb": read_pdb, ".ent": read_pdb, ".pdb.gz": read_pdb, ".ent.gz": read_pdb,
     ".cif": read_cif, ".mmcif": read_cif, ".cif.gz": read_cif, ".mmcif.gz": read_cif,
 }  # fmt: skip
+STRUCTURE_SUFFIXES = tuple(_OWN_READERS)
+"""Endings of PDB and mmCIF files."""
 _WITH_TOPOLOGY = frozenset({".gro", ".h5", ".hdf5", ".lh5", ".mol2", ".hoomdxml", ".gsd", ".arc"})
 """Formats that name their atoms as well as placing them."""
 _READ_WHOLE = frozenset({".gro", ".mol2", ".hoomdxml", ".rst7", ".restrt", ".inpcrd", ".ncrst"})

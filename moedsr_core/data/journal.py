@@ -1,4 +1,4 @@
-"""Frames of a store in the making: one append-only file that no kill can spoil.
+"""Frames of something in the making: one append-only file that no kill can spoil.
 
 Two lines of text say what is being made; records of one length follow, each with its own checksum.
 A process that is killed leaves at most its last record torn, and that one is written over when
@@ -17,7 +17,6 @@ from moedsr_core.data.claim import claim
 from moedsr_core.errors import InputError
 from moedsr_core.files import write_all, writing
 
-MAGIC = b"moedsr surfaces in the making 1\n"
 _NUMBER, _CHECK = 4, 4
 """Bytes of the frame number before a record's body, and of the CRC-32 behind it."""
 
@@ -29,14 +28,16 @@ class Journal:
         path: File to begin, or to go on with.
         recipe: What is being made; a file of another recipe is refused.
         length: Bytes of each record's body.
+        kind: What the frames are of.
 
     Raises:
         InputError: If the file is foreign, of another recipe, in use by another process, or
             cannot be written.
     """
 
-    def __init__(self, path: Path, recipe: dict, length: int) -> None:
+    def __init__(self, path: Path, recipe: dict, length: int, kind: str = "surfaces") -> None:
         self.path = path
+        self._magic = f"moedsr {kind} in the making 1\n".encode()
         self.length = length
         self._recipe = recipe
         self._places: dict[int, int] = {}
@@ -99,7 +100,7 @@ class Journal:
 
     def _begin(self) -> int:
         """Write or check the two lines at the head; returns where records start."""
-        head = MAGIC + json.dumps({**self._recipe, "record": self.length}).encode() + b"\n"
+        head = self._magic + json.dumps({**self._recipe, "record": self.length}).encode() + b"\n"
         self._file.seek(0)
         found = self._file.read(len(head))
         if found != head:
@@ -110,7 +111,7 @@ class Journal:
 
     def _refuse(self, found: bytes) -> None:
         self._file.seek(0)
-        if self._file.readline(len(MAGIC)) != MAGIC:
+        if self._file.readline(len(self._magic)) != self._magic:
             raise InputError(f"{self.path} is in the way and not ours; move it elsewhere")
         try:
             known = json.loads(self._file.readline())

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from typing import Any
 
-from moedsr_core.errors import InputError
+from moedsr_core.errors import InputError, MoedsrError
 from moedsr_core.ray_cluster import join
 from moedsr_core.surface.probe import SEARCH_THREADS
 
@@ -37,11 +37,11 @@ def local_pool(jobs: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(
         jobs,
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=_begin_worker,
+        initializer=begin_worker,
     )
 
 
-def _begin_worker() -> None:
+def begin_worker() -> None:
     """One thread; Ctrl-C is left to the process that asks, whose end, even by a kill, is ours."""
     os.environ[SEARCH_THREADS] = "1"
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -53,6 +53,16 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
     os._exit(1)
+
+
+def attempt(function: Callable[..., Any], *arguments: Any) -> tuple[Any, str | None]:
+    """What a function gives, or why it does not: pools wrap exceptions each in their own way."""
+    try:
+        return function(*arguments), None
+    except MoedsrError as error:
+        return None, str(error)
+    except Exception as error:  # one odd protein must not end a run of days
+        return None, f"{function.__name__} failed with {type(error).__name__}: {error}"
 
 
 class RayPool(Executor):

@@ -21,9 +21,10 @@ from jaxtyping import Float
 from moedsr_core.data.ensemble import load_ensemble
 from moedsr_core.data.frame_surface import PosedEnsemble, SurfaceConfig, frame_surface, pose
 from moedsr_core.data.plan import FrameConfig, Plan
+from moedsr_core.data.pools import attempt
 from moedsr_core.data.store import StoreInfo, StoreWriter, is_finished
 from moedsr_core.data.trajectory_files import TrajectoryFiles, find_trajectories
-from moedsr_core.errors import BackendError, InputError, MoedsrError
+from moedsr_core.errors import BackendError, InputError
 
 
 @runtime_checkable
@@ -170,7 +171,7 @@ class _Preparation:
     async def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call a function in the pool; whatever it raises becomes one sentence."""
         try:
-            done = self._pool.submit(_attempt, function, *arguments)
+            done = self._pool.submit(attempt, function, *arguments)
             value, reason = await asyncio.wrap_future(done)
         except BrokenExecutor as error:
             raise BackendError(
@@ -209,16 +210,6 @@ def load_posed(
         max_frames=frames.most,
     )
     return pose(ensemble, config)
-
-
-def _attempt(function: Callable[..., Any], *arguments: Any) -> tuple[Any, str | None]:
-    """What a function gives, or why it does not: pools wrap exceptions each in their own way."""
-    try:
-        return function(*arguments), None
-    except MoedsrError as error:
-        return None, str(error)
-    except Exception as error:  # one odd frame must not end a run of days
-        return None, f"{function.__name__} failed with {type(error).__name__}: {error}"
 
 
 def _first_line(error: Exception) -> str:
