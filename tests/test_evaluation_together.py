@@ -10,7 +10,8 @@ from evaluated import loaded
 from synthetic_chain import swelling
 
 from moedsr_core.errors import BackendError, InputError
-from moedsr_core.evaluation import EvaluateOptions, evaluate
+from moedsr_core.evaluation.evaluate import evaluate
+from moedsr_core.evaluation.options import EvaluateOptions
 from moedsr_core.evaluation.together import FEW_FRAMES, frame_pool, in_order
 
 
