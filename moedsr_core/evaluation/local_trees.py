@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from moedsr_core.data.splits import protein_of
 from moedsr_core.errors import CheckpointError, InputError
 from moedsr_core.evaluation.motion import Motion
 from moedsr_core.evaluation.tree_features import FEATURES, point_features
@@ -83,7 +84,8 @@ class LocalTrees:
             InputError: If they did.
         """
         seen, ours = self.record["proteins"], sequence_digest(structure)
-        known = [who for who, digest in seen.items() if digest == ours or who == name]
+        names = (name, protein_of(name))
+        known = [who for who, digest in seen.items() if digest == ours or who in names]
         if known:
             raise InputError(
                 f"the trees in {self.folder} were grown on {known[0]}, which is the protein to "
