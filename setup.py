@@ -47,7 +47,7 @@ EXTRAS = {
         "starlette>=0.36",
         "uvicorn>=0.29",
     ],
-    "train": ["h5py>=3.10", "matplotlib>=3.8", "optuna>=3.6", "tensorboard>=2.14"],
+    "train": ["h5py>=3.10", "lightgbm>=4.3", "matplotlib>=3.8", "optuna>=3.6", "tensorboard>=2.14"],
     "simulate": ["openmm>=8.6", "pdbfixer>=1.11"],
     "cluster": ["ray>=2.30"],
     "soak": ["schemathesis>=4"],

@@ -18,7 +18,10 @@ import moedsr_core
 from moedsr_core import command_line, remote
 from moedsr_core.backend.commands import Operate
 from moedsr_core.data.ensemble import load_ensemble
-from moedsr_core.evaluation import EvaluateOptions, Evaluation, evaluate
+from moedsr_core.evaluation.evaluate import evaluate
+from moedsr_core.evaluation.local_trees import load_trees
+from moedsr_core.evaluation.options import EvaluateOptions
+from moedsr_core.evaluation.result import Evaluation
 from moedsr_core.evaluation.source import ensemble_files
 from moedsr_core.files import refuse_unwritable, whole_file, whole_folder
 from moedsr_core.mesh_io import mesh_format, write_mesh
@@ -148,6 +151,8 @@ class Evaluate(EvaluateOptions):
     """Time between frames [ps], where the trajectory has no usable time stamps."""
     jobs: int = 0
     """Processes that measure frames side by side; 0 means one for each processor."""
+    trees: Path | None = None
+    """Folder that scripts/local_trees.py wrote; its trees are measured as one more contender."""
 
     def __post_init__(self) -> None:
         """Leave values alone while flags are read, so that unknown flags are refused first."""
@@ -160,9 +165,10 @@ class Evaluate(EvaluateOptions):
             refuse_unwritable(path)
         files = ensemble_files(self.ensemble, self.topology, self.trajectory, self.replicate)
         loaded = load_model(self.model, choose_device(options.device))
+        trees = None if self.trees is None else load_trees(self.trees)
         ensemble = load_ensemble(*files, spacing_ps=self.spacing_ps)
         with progress() as tell:
-            result = evaluate(ensemble, loaded, options, tell, self.jobs)
+            result = evaluate(ensemble, loaded, options, tell, self.jobs, trees)
         if self.per_frame is not None:
             with whole_file(self.per_frame) as file:
                 file.write(csv_text(result.frame_rows()).encode())

@@ -27,6 +27,7 @@ from moedsr_core.predict_options import PredictOptions
 from moedsr_core.structure import Structure, check_complete, polymer_heavy_atoms
 from moedsr_core.surface.choice import surface_mesh
 from moedsr_core.surface.mesh import Mesh
+from moedsr_core.surface.parts import SMALLEST_PART
 from moedsr_core.surface.sampling import sample_surface
 
 __all__ = [
@@ -41,9 +42,6 @@ __all__ = [
 BOX_MARGIN = 6.0
 """Free space between the outermost atom centres and the box that is searched [Å]: atom radius and
 room to move; the margin of Ω (:data:`frame.OMEGA_MARGIN`)."""
-SMALLEST_PART = 60.0
-"""Smallest piece or closed void that is shown [Å³]: about the volume of a glycine, or of two
-waters. A side chain that thins out leaves smaller crumbs, which no molecule does."""
 Progress = Callable[[str, int], None]
 """Called with the stage that begins and the number of frames done."""
 

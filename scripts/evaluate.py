@@ -10,23 +10,22 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 import tyro
 from rich.console import Console
+from rich.progress import Progress, TaskID
 
-from moedsr_core.data.ensemble import Ensemble
 from moedsr_core.data.splits import load_part, read_split
-from moedsr_core.devices import choose_device
 from moedsr_core.errors import InputError
-from moedsr_core.evaluation import EvaluateOptions, Evaluation, evaluate
+from moedsr_core.evaluation.local_trees import load_trees
+from moedsr_core.evaluation.options import EvaluateOptions
 from moedsr_core.evaluation.plot import picture
+from moedsr_core.evaluation.result import Evaluation
 from moedsr_core.evaluation.summary import Summary
 from moedsr_core.files import refuse_unwritable, whole_file
-from moedsr_core.models.registry import load_model
 from moedsr_core.report import Report
 from moedsr_core.terminal import exit_code, progress
 
@@ -54,6 +53,8 @@ class Arguments:
     """Processor threads of the network."""
     jobs: int = 0
     """Processes that measure frames side by side; 0 means one for each processor."""
+    trees: Path | None = None
+    """Folder that scripts/local_trees.py wrote; its trees are measured as one more contender."""
     options: tyro.conf.OmitArgPrefixes[EvaluateOptions] = field(
         default_factory=lambda: EvaluateOptions(frames=20)
     )
@@ -67,6 +68,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str] | None, console: Console) -> None:
     arguments = tyro.cli(Arguments, args=argv, description=__doc__)
+    import torch  # not above, for processes that measure frames read this file and need no network
+
     torch.set_num_threads(arguments.threads)
     refuse_unwritable(arguments.json)
     summary = Summary(tuple(_measure(arguments, console)))
@@ -75,7 +78,12 @@ def _run(argv: list[str] | None, console: Console) -> None:
 
 
 def _measure(arguments: Arguments, console: Console) -> Iterator[Evaluation]:
+    from moedsr_core.devices import choose_device
+    from moedsr_core.evaluation.evaluate import evaluate
+    from moedsr_core.models.registry import load_model
+
     loaded = load_model(arguments.model, choose_device(arguments.options.device))
+    trees = None if arguments.trees is None else load_trees(arguments.trees)
     split = read_split(arguments.split)
     ensembles = load_part(split, arguments.part, arguments.data)
     if not ensembles:
@@ -84,14 +92,15 @@ def _measure(arguments: Arguments, console: Console) -> Iterator[Evaluation]:
         for done, ensemble in enumerate(ensembles.values()):
             title = f"{ensemble.name} ({done + 1} of {len(ensembles)})"
             task = bar.add_task(title, total=None)
-            yield _one(ensemble, loaded, arguments, bar, task, title)
+            tell = _teller(bar, task, title)
+            yield evaluate(ensemble, loaded, arguments.options, tell, arguments.jobs, trees)
 
 
-def _one(ensemble: Ensemble, loaded, arguments: Arguments, bar, task, title) -> Evaluation:
+def _teller(bar: Progress, task: TaskID, title: str) -> Callable[[str, int, int], None]:
     def tell(stage: str, step: int, total: int) -> None:
         bar.update(task, description=f"{title}: {stage}", completed=step, total=total)
 
-    return evaluate(ensemble, loaded, arguments.options, tell, arguments.jobs)
+    return tell
 
 
 def write(summary: Summary, arguments: Arguments) -> None:

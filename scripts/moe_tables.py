@@ -26,7 +26,7 @@ from moedsr_core.data.ensemble import Ensemble
 from moedsr_core.data.identity import IdentityRule, align_all, find_mmseqs
 from moedsr_core.data.splits import PARTS
 from moedsr_core.errors import InputError
-from moedsr_core.evaluation import EvaluateOptions
+from moedsr_core.evaluation.options import EvaluateOptions
 from moedsr_core.report import Report, figure
 from moedsr_core.reports.expert_table import expert_report
 from moedsr_core.reports.experts import (

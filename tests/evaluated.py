@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from synthetic_chain import stir
 
-from moedsr_core.evaluation import EvaluateOptions, Evaluation
 from moedsr_core.evaluation.conventions import SHAPE_METRICS
+from moedsr_core.evaluation.options import EvaluateOptions
+from moedsr_core.evaluation.result import Evaluation
 from moedsr_core.frame import TimeMap
 from moedsr_core.models.anchored import AnchoredConfig, AnchoredMoEDSR
 from moedsr_core.models.dsr import DSR, DSRConfig

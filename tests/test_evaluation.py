@@ -11,10 +11,10 @@ from moving_protein import GROWTH, GrowingModel, growing
 from synthetic_chain import swelling
 
 from moedsr_core.errors import InputError
-from moedsr_core.evaluation import EvaluateOptions, evaluate
 from moedsr_core.evaluation.conventions import OMEGAS, SHAPE_METRICS
-from moedsr_core.evaluation.evaluate import model_times
+from moedsr_core.evaluation.evaluate import evaluate, model_times
 from moedsr_core.evaluation.motion import Motion, compare_motion
+from moedsr_core.evaluation.options import EvaluateOptions
 from moedsr_core.evaluation.truth import measure_truth
 from moedsr_core.frame import TimeMap, canonical_frame
 from moedsr_core.metrics.scores import CONVENTIONS

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from evaluated import loaded
 from synthetic_chain import swelling
 
 from moedsr_core.errors import BackendError, InputError
-from moedsr_core.evaluation import EvaluateOptions, evaluate
+from moedsr_core.evaluation.evaluate import evaluate
+from moedsr_core.evaluation.options import EvaluateOptions
 from moedsr_core.evaluation.together import FEW_FRAMES, frame_pool, in_order
 
 
@@ -52,3 +56,13 @@ def test_a_process_that_is_ended_is_one_sentence():
 def test_a_number_of_processes_that_cannot_be_is_refused():
     with pytest.raises(InputError, match="jobs must be"), frame_pool(-1, 100):
         pass
+
+
+def test_processes_that_measure_frames_load_no_network():
+    script = Path(__file__).parents[1] / "scripts" / "evaluate.py"
+    code = (
+        f"import runpy, sys; runpy.run_path({str(script)!r}, run_name='__mp_main__'); "
+        "import moedsr_core.evaluation.truth, moedsr_core.evaluation.shape, moedsr_core.compare; "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -6,7 +6,7 @@ import torch
 
 from moedsr_core.errors import InputError
 from moedsr_core.levelset import LevelSetConfig, LevelSetExtractor
-from moedsr_core.levelset.parts import remove_small_parts
+from moedsr_core.surface.parts import remove_small_parts
 
 
 class Balls:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from moedsr_core.data.ensemble import Ensemble
@@ -11,6 +12,12 @@ from moedsr_core.errors import InputError
 from moedsr_core.wording import reason
 
 PARTS = ("train", "validation", "test")
+_REPLICATE = re.compile(r"_R\d+$")
+
+
+def protein_of(trajectory: str) -> str:
+    """Name of the protein that a trajectory is of; replicates are NAME_R1, NAME_R2 …."""
+    return _REPLICATE.sub("", trajectory)
 
 
 def read_split(path: str | Path) -> dict[str, list[dict]]:

@@ -13,30 +13,26 @@ from jaxtyping import Float, Int
 
 from moedsr_core.data.ensemble import Ensemble
 from moedsr_core.errors import InputError
-from moedsr_core.evaluation.contenders import (
-    Contender,
-    ModelContender,
-    linear,
-    mean_shape,
-    static,
-)
-from moedsr_core.evaluation.conventions import DISTANCES, OMEGAS, SHAPE_METRICS
+from moedsr_core.evaluation.contenders import Contender, linear, mean_shape, static
+from moedsr_core.evaluation.conventions import OMEGAS, SHAPE_METRICS
+from moedsr_core.evaluation.local_trees import NAME, LocalTrees
+from moedsr_core.evaluation.model_contender import ModelContender, drawn_motion
 from moedsr_core.evaluation.motion import (
     Motion,
     Tally,
     by_residue,
     compare_motion,
-    drawn_motion,
     ratio,
     true_motion,
 )
 from moedsr_core.evaluation.network import network_scores
 from moedsr_core.evaluation.options import EvaluateOptions
 from moedsr_core.evaluation.result import Evaluation
+from moedsr_core.evaluation.shape import shape_scores
 from moedsr_core.evaluation.together import frame_pool, in_order
-from moedsr_core.evaluation.truth import Truth, measure_truth, mesh_of
+from moedsr_core.evaluation.truth import Truth, measure_truth
 from moedsr_core.frame import TimeMap
-from moedsr_core.metrics.occupancy import Grid, intersection_over_union
+from moedsr_core.metrics.occupancy import intersection_over_union
 from moedsr_core.model_field import on_device
 from moedsr_core.models.base import ProteinInput
 from moedsr_core.models.inputs import protein_input
@@ -55,6 +51,7 @@ def evaluate(
     options: EvaluateOptions | None = None,
     on_progress: Progress | None = None,
     jobs: int = 1,
+    trees: LocalTrees | None = None,
 ) -> Evaluation:
     """Score a model and the baselines on one trajectory.
 
@@ -68,19 +65,23 @@ def evaluate(
         options: How to measure.
         on_progress: Told of every step; may raise to stop.
         jobs: Processes side by side; 0 means one for each processor. The numbers are the same.
+        trees: Also measure these, as ``local_trees``.
 
     Raises:
-        InputError: If the trajectory has fewer than two frames, or the model cannot take it.
+        InputError: If the trajectory has fewer than two frames, the model cannot take it, or the
+            trees were grown on its protein.
         BackendError: If one of the processes was ended.
     """
     options = options or EvaluateOptions()
     if len(ensemble) < 2:
         raise InputError(f"an evaluation needs at least two frames, got {len(ensemble)}")
+    if trees is not None:
+        trees.refuse_grown_on(ensemble.name, ensemble.structure)
     steps = _Steps(on_progress or (lambda stage, done, total: None))
     with frame_pool(jobs, min(options.frames, len(ensemble) - 1)) as pool:
-        trial = _prepare(ensemble, loaded, options, steps, pool)
+        trial = _prepare(ensemble, loaded, options, steps, pool, trees)
         rows = _compare(trial, steps, pool)
-    motions = {name: tally.motion() for name, tally in trial.tallies.items()}
+    motions = trial.motions | {name: tally.motion() for name, tally in trial.tallies.items()}
     motions["drawn"] = drawn_motion(trial.model, trial.draws, options.seed, steps.tell("drawing"))
     return _result(trial, rows, motions, steps)
 
@@ -125,6 +126,8 @@ class _Trial:
     draws: int
     model: ModelContender
     contenders: dict[str, Contender]
+    trees: LocalTrees | None
+    motions: dict[str, Motion]
     tallies: dict[str, Tally] = field(default_factory=dict)
 
 
@@ -134,6 +137,7 @@ def _prepare(
     options: EvaluateOptions,
     steps: _Steps,
     pool: Executor | None,
+    trees: LocalTrees | None,
 ) -> _Trial:
     chosen = np.unique(np.linspace(1, len(ensemble) - 1, options.frames).round().astype(int))
     steps.total = 3 * len(chosen)
@@ -154,6 +158,9 @@ def _prepare(
         shares = ensemble.lags_ps[chosen] / ensemble.lags_ps[-1]
         last = frame.to_canonical(ensemble.coords[-1])
         contenders["linear"] = linear(truth, structure, last, shares)
+    motions: dict[str, Motion] = {}
+    if trees is not None:
+        contenders[NAME], motions[NAME] = _grown(trees, structure, truth)
     wanted = options.draws or _DRAWN_SHAPES[loaded.model.separable]
     return _Trial(
         ensemble=ensemble,
@@ -166,7 +173,14 @@ def _prepare(
         draws=max(2, -(-wanted // len(chosen))),
         model=model,
         contenders=contenders,
+        trees=trees,
+        motions=motions,
     )
+
+
+def _grown(trees: LocalTrees, structure: Structure, truth: Truth) -> tuple[Contender, Motion]:
+    shape, motion = trees.measured(structure, truth)
+    return lambda k: shape, motion
 
 
 def model_times(
@@ -198,8 +212,12 @@ def _compare(
     """Scores of every contender at every frame; the surfaces shown are counted on the way."""
     tell = steps.tell("comparing surfaces")
     rows: dict[str, list[dict[str, float]]] = {name: [] for name in trial.contenders}
-    trial.tallies = {name: Tally(trial.truth) for name in trial.contenders if name != "drawn"}
-    for scores in in_order(pool, _scores, _shown(trial)):
+    trial.tallies = {
+        name: Tally(trial.truth)
+        for name in trial.contenders
+        if name != "drawn" and name not in trial.motions
+    }
+    for scores in in_order(pool, shape_scores, _shown(trial)):
         for name, row in scores.items():
             rows[name].append(row)
         tell()
@@ -207,7 +225,7 @@ def _compare(
 
 
 def _shown(trial: _Trial) -> Iterator[tuple[object, ...]]:
-    """What :func:`_scores` takes, frame by frame."""
+    """What :func:`shape_scores` takes, frame by frame."""
     truth, options = trial.truth, trial.options
     for k, values in enumerate(truth.frames):
         true = truth.shown(truth.moment(values))
@@ -218,27 +236,6 @@ def _shown(trial: _Trial) -> Iterator[tuple[object, ...]]:
             if name in trial.tallies:
                 trial.tallies[name].add(moment)
         yield volumes, true, truth.grid, trial.omega, options.distances, (options.seed, k)
-
-
-def _scores(
-    volumes: dict[str, Float[np.ndarray, "i j k"]],
-    true: Float[np.ndarray, "i j k"],
-    grid: Grid,
-    omega: float,
-    distances: str,
-    seed: tuple[int, int],
-) -> dict[str, dict[str, float]]:
-    """Surfaces against the true one; distances are NaN where one of them is empty."""
-    true_mesh, scores = mesh_of(true, grid), {}
-    for name, volume in volumes.items():
-        mesh = mesh_of(volume, grid)
-        if mesh is None or true_mesh is None:
-            scores[name] = dict.fromkeys(SHAPE_METRICS, float("nan")) | {"iou": 0.0}
-            continue
-        apart = DISTANCES[distances](mesh, true_mesh, omega, np.random.default_rng(seed))
-        iou = intersection_over_union(volume < 0, true < 0)
-        scores[name] = {m: ({"iou": iou} | apart)[m] for m in SHAPE_METRICS}
-    return scores
 
 
 def _result(
@@ -277,6 +274,7 @@ def _result(
         motion=overall,
         frame0_iou=intersection_over_union(start < 0, truth.shown(truth.first()) < 0),
         exposed=exposed,
+        trees=trial.trees.record if trial.trees else None,
         residue_rmsf={
             "true": by_residue(true.rmsf, truth.residues),
             "predicted": by_residue(motions["drawn"].rmsf, truth.residues),

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int
 
-from moedsr_core.evaluation.contenders import ModelContender
 from moedsr_core.evaluation.truth import Moment, Truth
 from moedsr_core.metrics.motion import correlation
-from moedsr_core.model_field import ModelField
 
 MOTION_METRICS = (
     "surface_rmsf_r", "surface_rmsf_r_residue", "surface_rmsf_ratio", "mean_displacement_r",
     "occupancy_skill",
 )  # fmt: skip
 """What is measured over all frames at once."""
-_FRAMES_APART = 16
-"""Frames of a drawn movie between those that are taken: at the default memory of 8 frames what
-changes has a correlation of 0.09 after them."""
 _SAME = 1e-6
 """Motions that differ by less than this between any two places are the same everywhere [Å]."""
 
@@ -74,49 +67,6 @@ def true_motion(truth: Truth) -> Motion:
     for values in truth.frames:
         tally.add(truth.moment(values))
     return tally.motion()
-
-
-def drawn_motion(
-    contender: ModelContender, draws: int, seed: int, tell: Callable[[], None] = lambda: None
-) -> Motion:
-    """Statistics over drawn motions, each seen at the time of every frame.
-
-    The fluctuation is that within a motion, as the true one is within a trajectory. Frames are
-    taken far apart along each motion, since a movie is smoothed for the eye.
-
-    Args:
-        contender: The model.
-        draws: Motions drawn, at least two.
-        seed: Which.
-        tell: Called after every frame.
-    """
-    model, truth, times = contender.model, contender.truth, contender.times
-    generator = torch.Generator().manual_seed(seed)
-    far_apart = _FRAMES_APART * len(times)
-    paths = [model.latent_path(far_apart, generator)[::_FRAMES_APART] for _ in range(draws)]
-    band = truth.grid.nodes(np.flatnonzero(truth.band))
-    asked = ModelField(model, contender.code, times, None)
-    rows = asked.prepare(np.concatenate([band, truth.vertices]))
-    total = np.zeros((draws, len(truth.vertices)))
-    squares, inside = np.zeros_like(total), np.zeros((draws, len(band)))
-    for k, t in enumerate(times):
-        for d, path in enumerate(paths):
-            one = ModelField(model, contender.code, times[k : k + 1], path[k : k + 1])
-            values = one.values(rows, float(t)).astype(np.float64)
-            inside[d] += values[: len(band)] < 0
-            change = values[len(band) :] - truth.offset
-            total[d] += change
-            squares[d] += change**2
-        tell()
-    n = len(times)
-    mean, share = total / n, inside / n
-    variance = np.maximum(squares / n - mean**2, 0.0).mean(axis=0) * n / max(n - 1, 1)
-    return Motion(
-        rmsf=np.sqrt(variance) if n > 1 else np.full(len(variance), np.nan),
-        displacement=-mean.mean(axis=0),
-        occupancy=share.mean(axis=0),
-        noise=share.var(axis=0, ddof=1) / draws,
-    )
 
 
 def compare_motion(

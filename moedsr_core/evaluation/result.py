@@ -66,6 +66,8 @@ class Evaluation:
     """Their surface RMSF [Å], ``true`` and ``predicted``."""
     seconds: dict[str, float]
     """Wall clock of every stage, of the ``model`` in them, and in ``total``."""
+    trees: dict[str, Any] | None = None
+    """What the local trees were grown on, and how; None where they were not measured."""
 
     def mean(self, contender: str, metric: str) -> float:
         """A contender's figure for the whole trajectory: a mean over frames, or one number."""
@@ -94,6 +96,7 @@ class Evaluation:
                     "lags_ps": self.lags_ps,
                 },
                 "model": {"name": self.model, "architecture": self.architecture, "t": self.times},
+                "trees": self.trees,
                 "options": asdict(self.options),
                 "omega_A": self.omega_A,
                 "headline": self.headline(),

@@ -13,11 +13,10 @@ from skimage.measure import marching_cubes
 
 from moedsr_core.errors import InputError
 from moedsr_core.evaluation.together import in_order
-from moedsr_core.levelset.parts import remove_small_parts
 from moedsr_core.metrics.occupancy import Grid
-from moedsr_core.predict import SMALLEST_PART
 from moedsr_core.structure import Structure
 from moedsr_core.surface.mesh import Mesh, vertex_normals
+from moedsr_core.surface.parts import SMALLEST_PART, remove_small_parts
 from moedsr_core.surface.ses import SolventExcludedSurface
 
 BAND = 6.0

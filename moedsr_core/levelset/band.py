@@ -17,8 +17,8 @@ from jaxtyping import Bool, Float, Int
 
 from moedsr_core.errors import InputError
 from moedsr_core.levelset.grid import Grid, LevelSetConfig
-from moedsr_core.levelset.parts import remove_small_parts
 from moedsr_core.levelset.store import NodeStore
+from moedsr_core.surface.parts import remove_small_parts
 
 _NUDGE = 1e-5
 """Values nearer to zero than this share of the spacing count as that far outside: a zero exactly

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from moedsr_core.data.ensemble import Ensemble
-from moedsr_core.data.splits import load_part, read_split
+from moedsr_core.data.splits import load_part, protein_of, read_split
 from moedsr_core.devices import choose_device
 from moedsr_core.errors import InputError
-from moedsr_core.evaluation import EvaluateOptions, evaluate
+from moedsr_core.evaluation.evaluate import evaluate
+from moedsr_core.evaluation.options import EvaluateOptions
 from moedsr_core.files import whole_file, writing
 from moedsr_core.models.registry import LoadedModel, load_model
-from moedsr_core.reports.moe_trials import Trial, protein_of
+from moedsr_core.reports.moe_trials import Trial
 from moedsr_core.structure import Structure
 from moedsr_core.training.run_folder import run_of
 

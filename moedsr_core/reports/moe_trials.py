@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,12 +20,6 @@ BASELINES = ("static", "mean_shape")
 """Measured with every model and the same for all."""
 _SAME_OPTIONS = ("spacing", "omega", "distances")
 """Options of an evaluation that every contender of a table must share."""
-_REPLICATE = re.compile(r"_R\d+$")
-
-
-def protein_of(trajectory: str) -> str:
-    """Name of the protein that a trajectory is of; replicates are NAME_R1, NAME_R2 …."""
-    return _REPLICATE.sub("", trajectory)
 
 
 @dataclass(frozen=True, kw_only=True)

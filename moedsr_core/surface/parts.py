@@ -6,6 +6,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import ndimage
 
+SMALLEST_PART = 60.0
+"""Smallest piece or closed void that is shown [Å³]: about the volume of a glycine, or of two
+waters. A side chain that thins out leaves smaller crumbs, which no molecule does."""
 _AWAY = 3.0
 """Distance from the surface that the nodes of a removed part are given, in spacings: enough that
 a mesh that had vertices there notices."""
