@@ -83,7 +83,8 @@ def frames_of(arrays: Iterator[dict[str, np.ndarray]]) -> list[Frame]:
 def shown(frames: list[Frame], cmd: Any) -> Surface:
     """A surface of these frames that PyMOL shows."""
     nowhere = Molecule("", 1, np.array([], np.str_), np.eye(4))
-    surface = Surface("surf", nowhere, Coloring.read("motion", "", None, None, cmd), len(frames))
+    how, planned = Coloring.read("motion", "", None, None, cmd), len(frames)
+    surface = Surface("surf", nowhere, how, planned=planned)
     Workspace.of(cmd).add(surface, cmd)
     for frame in frames:
         surface.frames.append(frame)
@@ -129,9 +130,9 @@ def looks(residues: int) -> tuple[int, float, float]:
         return cmd.count_atoms("prot"), 10 * light, 50 * full
 
 
-def main(path: str = "", frames: int = 100, rings: int = 84, residues: int = 2900) -> None:
+def main(path: str = "") -> None:
     """Print what both ways take, and their ratios."""
-    states = frames_of(read(Path(path)) if path else made_up(frames, rings))
+    states = frames_of(read(Path(path)) if path else made_up(100, 84))
     topologies = len({id(frame.faces) for frame in states})
     print(f"{platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}")
     print(
@@ -143,7 +144,7 @@ def main(path: str = "", frames: int = 100, rings: int = 84, residues: int = 290
         ours = save_and_load(states, Path(folder), ours=True)
     for name, other, own in zip(("MB", "s to save", "s to load"), theirs, ours, strict=True):
         print(f"{name:10} PyMOL's own {other:8.2f}, ours {own:7.2f}, ratio {own / other:.3f}")
-    for atoms, light, full in (looks(100), looks(residues)):
+    for atoms, light, full in (looks(100), looks(2900)):
         print(f"a look at {atoms} atoms: {light:.2f} ms, where they are read {full:.2f} ms")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -33,15 +34,23 @@ class Anchors:
         self._of = ""
 
     @classmethod
-    def choose(cls, name: str, state: int, _self: Any) -> Anchors | None:
+    def choose(
+        cls, name: str, state: int, belongs: Callable[[tuple[str, ...]], bool], _self: Any
+    ) -> Anchors | None:
         """Take backbone atoms of an object's polymer, evenly; others where there are none.
+
+        Args:
+            name: The object.
+            state: Its state, from 1.
+            belongs: Whether the surface is of an atom with this key; all count if none does.
+            _self: PyMOL.
 
         Returns:
             None if it holds fewer than three atoms.
         """
-        rows: list[tuple] = []
         for which in (f"polymer and {_BACKBONE}", "polymer", "all"):
-            rows = _rows(f"({name}) and {which}", state, _self)
+            there = _rows(f"({name}) and {which}", state, _self)
+            rows = [row for row in there if belongs(row[1])] or there
             if len(rows) >= FEWEST:
                 break
         else:

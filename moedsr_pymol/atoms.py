@@ -1,4 +1,4 @@
-"""The atoms of a selection, and where PyMOL draws them."""
+"""The atoms of a selection."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .errors import UserError
+from .placement import matrix_mode, molecule_ttt, moved, state_matrix
 
 MAX_ATOMS = 50_000
 """Largest polymer that is sent; a surface of so many atoms is a million triangles."""
@@ -228,42 +229,8 @@ def _atoms(rows: list[tuple], name: str, state: int, _self: Any) -> Atoms:
         residue_ids=residue_ids,
         chain_ids=np.where(chains == "", segments, chains),
         residue_index=np.cumsum(first) - 1,
-        history=_state_matrix(name, state, _self),
+        history=state_matrix(name, state, _self),
     )
-
-
-def placement(molecule: Molecule, _self: Any) -> np.ndarray:
-    """Matrix that carries coordinates as they were sent to where PyMOL draws them now, (4, 4).
-
-    An object is drawn at ``T · x``, with T its TTT matrix and x its stored coordinates, unless
-    ``matrix_mode`` is 1 or 2: then at ``T · S · x`` with S its state's matrix. In mode 0, S is
-    the history of what has been applied to x already (``align``, ``transform_object``), so a
-    change of S since the atoms were read is a move to follow.
-    """
-    if molecule.object_name not in _self.get_names("objects"):
-        return np.eye(4)
-    drawn, applied = matrices(molecule, _self)
-    return drawn @ applied
-
-
-def matrices(molecule: Molecule, _self: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Matrices of a molecule that is there, each (4, 4).
-
-    Returns:
-        What carries its stored coordinates to where PyMOL draws them, and what PyMOL has noted
-        that it applied to stored coordinates since they were sent.
-    """
-    name = molecule.object_name
-    matrix = _ttt_matrix(_self.get_object_ttt(name))
-    state = _state_matrix(name, state_there(molecule, _self), _self)
-    if _matrix_mode(name, _self) > 0:
-        return matrix @ state, np.eye(4)
-    return matrix, state @ np.linalg.inv(molecule.history)
-
-
-def state_there(molecule: Molecule, _self: Any) -> int:
-    """The state that was sent, or the last one where there are fewer now."""
-    return min(molecule.state, max(_self.count_states(molecule.object_name), 1))
 
 
 def drawn_positions(selection: str, _self: Any) -> np.ndarray:
@@ -281,45 +248,11 @@ def drawn_positions(selection: str, _self: Any) -> np.ndarray:
         state = object_state(name, -1, _self)
         within = f"({selection}) and ({name})"
         _self.iterate_state(state, within, "rows.append((x, y, z))", space={"rows": rows})
-        matrix = _ttt_matrix(_self.get_object_ttt(name))
-        if _matrix_mode(name, _self) > 0:
-            matrix = matrix @ _state_matrix(name, state, _self)
+        matrix = molecule_ttt(name, state, _self)
+        if matrix_mode(name, _self) > 0:
+            matrix = matrix @ state_matrix(name, state, _self)
         found.append(moved(np.array(rows, np.float64).reshape(-1, 3), matrix))
     coords = np.concatenate(found)
     if not len(coords):
         raise UserError(f"'{selection}' holds no atoms in the state that is shown")
     return coords
-
-
-def moved(coords: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Positions that a matrix (4, 4) carries to where they are drawn, (n, 3)."""
-    return coords @ matrix[:3, :3].T + matrix[:3, 3]
-
-
-def place(name: str, matrix: np.ndarray, _self: Any) -> None:
-    """Draw an object where ``matrix`` carries it."""
-    _self.set_object_ttt(name, [float(value) for value in np.asarray(matrix).ravel()])
-
-
-def object_matrix(name: str, _self: Any) -> np.ndarray:
-    """Matrix that an object without state matrices is drawn with, (4, 4)."""
-    return _ttt_matrix(_self.get_object_ttt(name))
-
-
-def _ttt_matrix(ttt: Any) -> np.ndarray:
-    """Plain matrix of PyMOL's TTT: its last row is a shift before the rotation."""
-    if ttt is None:
-        return np.eye(4)
-    matrix = np.array(ttt, np.float64).reshape(4, 4)
-    matrix[:3, 3] += matrix[:3, :3] @ matrix[3, :3]
-    matrix[3] = 0.0, 0.0, 0.0, 1.0
-    return matrix
-
-
-def _state_matrix(name: str, state: int, _self: Any) -> np.ndarray:
-    matrix = _self.get_object_matrix(name, state, incl_ttt=0)
-    return np.eye(4) if matrix is None else np.array(matrix, np.float64).reshape(4, 4)
-
-
-def _matrix_mode(name: str, _self: Any) -> int:
-    return int(_self.get_setting_int("matrix_mode", name))

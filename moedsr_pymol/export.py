@@ -15,10 +15,11 @@ from typing import IO, Any
 import numpy as np
 
 from .arguments import unquoted
-from .atoms import Atoms, moved, object_matrix
+from .atoms import Atoms
 from .errors import UserError
 from .glb import Shape, glb
 from .measure.chart import Table, csv_text
+from .placement import moved, object_matrix
 from .steps import Report, Work
 from .surface import Frame, Surface
 from .whole_files import Content, write_in_thread

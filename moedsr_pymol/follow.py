@@ -9,13 +9,15 @@ of its atoms tell. A molecule that was bent leaves its surface where it is.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .anchors import FEWEST, Anchors, carried, rigid_move
-from .atoms import Molecule, matrices, object_matrix, place, placement, state_there
+from .atoms import Atoms, Molecule
+from .placement import matrices, object_matrix, place, placement, state_there
 
 if TYPE_CHECKING:
     from .surface import Surface
@@ -56,7 +58,7 @@ class Hold:
         if not _is_molecule(name, _self):
             return None
         state = state_there(molecule, _self)
-        anchors = Anchors.choose(name, state, _self)
+        anchors = Anchors.choose(name, state, _belongs(molecule), _self)
         if anchors is None:
             return None
         anchors.coords = _as_sent(anchors.coords, molecule, _self)
@@ -162,18 +164,32 @@ def _find(surface: Surface, hold: Hold, _self: Any) -> bool:
     if hold.searched == tuple(names):
         return False
     hold.searched = tuple(names)
-    drawn = carried(hold.placement, hold.anchors.coords)
+    return lay_on_one_of(names, surface, _self)
+
+
+def lay_on_one_of(names: list[str], surface: Surface, _self: Any) -> bool:
+    """Let a surface follow the first of some objects that is its molecule, just where it was."""
+    hold = surface.hold
+    drawn = carried(hold.placement, hold.anchors.coords) if hold else None
     for name in names:
-        if not _is_molecule(name, _self):
+        if hold is None or not _is_molecule(name, _self):
             continue
         renamed = replace(surface.atoms, object_name=name)
-        state = state_there(renamed, _self)
-        stored = hold.anchors.places(name, state, _self)
+        stored = hold.anchors.places(name, state_there(renamed, _self), _self)
         apart = np.abs(carried(matrices(renamed, _self)[0], stored) - drawn)
         if (apart < SAME_PLACE).all():
             surface.atoms = renamed
             return True
     return False
+
+
+def _belongs(molecule: Molecule) -> Callable[[tuple[str, ...]], bool]:
+    """Whether an atom, by its key, is of the part of a molecule that was sent."""
+    chains = set(molecule.chain_ids.tolist())
+    if isinstance(molecule, Atoms):
+        residues = set(zip(molecule.chain_ids.tolist(), molecule.residue_ids.tolist()))  # noqa: B905
+        return lambda key: (key[1] or key[0], key[2]) in residues
+    return lambda key: (key[1] or key[0]) in chains
 
 
 def _is_molecule(name: str, _self: Any) -> bool:

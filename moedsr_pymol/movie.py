@@ -109,13 +109,18 @@ def _take(shot: Shot, folder: Path, report: Report, _self: Any) -> Work:
             "there is one frame only, so nothing moves; predict more frames, or make a movie with "
             "PyMOL's mset"
         )
-    stage = "ray-tracing" if shot.ray or not in_window() else "drawing"
+    ray = shot.ray or not in_window()
+    stage = "ray-tracing" if ray else "drawing"
     pictures = []
     for k in range(count):
         report.update(stage, k, count)
         path = folder / f"{k + 1:05d}.png"
         _self.frame(k + 1)
-        _self.png(str(path), shot.width, shot.height, ray=int(shot.ray), quiet=1)
+        if ray:
+            _self.png(str(path), shot.width, shot.height, ray=1, quiet=1)
+        else:  # png with a size shrinks the window's scene each time (PyMOL 3.2), draw does not
+            _self.draw(shot.width, shot.height)
+            _self.png(str(path), prior=1, quiet=1)
         if not path.is_file():
             raise UserError(f"PyMOL drew no picture of frame {k + 1}; try ray=1")
         pictures.append(path)

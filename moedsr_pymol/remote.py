@@ -26,6 +26,8 @@ from moedsr_core.backend.client import (
     read_token,
     refuse_readable_by_others,
     stage_of,
+    unzigzag,
+    zigzag,
 )
 
 __all__ = [
@@ -49,4 +51,6 @@ __all__ = [
     "read_token",
     "refuse_readable_by_others",
     "stage_of",
+    "unzigzag",
+    "zigzag",
 ]

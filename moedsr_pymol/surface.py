@@ -9,7 +9,7 @@ from weakref import ReferenceType, ref
 
 import numpy as np
 
-from .atoms import Molecule, place, placement
+from .atoms import Molecule
 from .cgo import Layout, load_state
 from .coloring import Coloring
 from .errors import BackendError
@@ -17,6 +17,7 @@ from .follow import Hold, follow
 from .labels import Label
 from .marks import new_mark, set_mark
 from .nearest import nearest
+from .placement import place, placement
 from .session.frames import StoredFrames
 from .smoothing import Smoothing
 

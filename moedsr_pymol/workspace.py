@@ -10,6 +10,7 @@ from .install import Installation
 from .jobs import Job
 from .marks import find_marked, mark_of, set_mark
 from .measure.chart import Measurement
+from .placement import object_matrix, remember_place
 from .steps import Steps
 from .surface import Surface
 from .window import run_task, watch
@@ -79,11 +80,12 @@ class Workspace:
         Copies become surfaces of their own, and all go where their molecules went.
         """
         filling = [job.surface for job in self.jobs.values()]
-        for surface in list(self.surfaces.values()):
-            if not self._follow(surface, _self) and not any(surface is one for one in filling):
+        gone = [one for one in list(self.surfaces.values()) if not self._follow(one, _self)]
+        for surface in gone:
+            if not any(surface is one for one in filling):
                 self._forget(surface)
         self._take_copies(_self)
-        there = [surface for surface in self.surfaces.values() if surface.states]
+        there = [one for one in self.surfaces.values() if not any(one is other for other in gone)]
         self.moved = any([follow(surface, _self, lightly=lightly) for surface in there])
 
     def _take_copies(self, _self: Any) -> None:
@@ -99,7 +101,9 @@ class Workspace:
                 self.pictures.add(name)
                 continue
             surface = copied.copied(name, states)
+            place_of_copied = object_matrix(copied.name, _self)
             set_mark(name, surface.mark, _self)
+            remember_place(name, place_of_copied, _self)
             self.surfaces[name] = surface
 
     def keeps(self, surface: Surface, _self: Any) -> bool:

@@ -8,11 +8,10 @@ Needs a display, which may be virtual::
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
+
+from window_picture import run_in_window
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PICTURES = REPOSITORY / "docs" / "images"
@@ -21,7 +20,6 @@ INSIDE = """
 import os
 import pymol
 from pymol import cmd
-from pymol.gui import get_qtwindow
 from pymol.Qt import QtCore
 import moedsr_pymol
 from moedsr_pymol.panel.choices import Choices
@@ -40,7 +38,7 @@ def idle():
     return not jobs()
 
 def light():
-    return panel.predict.light.state == "good" and panel.predict.card.isEnabled()
+    return panel.predict.light.state == "good" and panel.predict.models.card.isEnabled()
 
 def begin():
     global panel
@@ -65,11 +63,6 @@ def predict():
 
 def again():
     cmd.do("moedsr_predict il2, frames=8, seed=3, spacing=1.2, name=il2_seed3")
-
-def window():
-    cmd.frame(FRAMES // 2)
-    cmd.refresh()
-    get_qtwindow().grab().save(OUT + "/panel-window.png")
 
 def look():
     panel.open_tab("look")
@@ -107,19 +100,16 @@ def shoot(name):
 
 def fail():
     panel.open_tab("predict")
-    panel.predict.selection.setCurrentText("solvent")
+    panel.predict.molecule.selection.setCurrentText("solvent")
     panel.predict.jobs.press()
 
 def end():
     os._exit(0)
 
-def do(*steps):
-    return list(steps)
-
 # What is done, one after another; a condition is waited for, a number is a pause [ms].
 STEPS = [
     begin, 500, start, half, light, predict, idle, 300, again, idle, 1200,
-    look, 1500, lambda: shoot("look"), window,
+    look, 1500, lambda: shoot("look"),
     measure, 700, lambda: shoot("measure"), shape, 700, lambda: shoot("measure-shape"),
     show_jobs, listed, choose_job, 500, lambda: shoot("jobs"),
     lambda: panel.open_tab("settings"), 1500, lambda: shoot("settings"),
@@ -151,18 +141,7 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=40, help="frames of the prediction")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as home:
-        script = Path(home) / "play.py"
-        script.write_text(INSIDE % (str(options.out), options.frames), encoding="utf-8")
-        environment = {**os.environ, "HOME": home, "LIBGL_ALWAYS_SOFTWARE": "1"}
-        for name in ("MOEDSR_CONFIG_DIR", "MOEDSR_JOBS_DIR"):
-            environment[name] = str(Path(home) / name.lower())
-        environment["PYTHONPATH"] = os.pathsep.join(
-            filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])
-        )
-        environment.pop("QT_QPA_PLATFORM", None)
-        command = [sys.executable, "-m", "pymol", "-qk", str(script)]
-        return subprocess.run(command, env=environment, check=False).returncode
+    return run_in_window(INSIDE % (str(options.out), options.frames))
 
 
 if __name__ == "__main__":

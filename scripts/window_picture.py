@@ -53,19 +53,34 @@ QtCore.QTimer.singleShot(3000, begin)  # a window must have been painted first
 """
 
 
-def main() -> int:
-    """Run; returns PyMOL's exit code."""
-    PICTURE.parent.mkdir(parents=True, exist_ok=True)
+def run_in_window(text: str) -> int:
+    """Run a script in a PyMOL window that knows nothing of this user.
+
+    Returns:
+        PyMOL's exit code.
+    """
     with tempfile.TemporaryDirectory() as home:
         script = Path(home) / "play.py"
-        script.write_text(INSIDE % (FRAME, str(PICTURE)), encoding="utf-8")
+        script.write_text(text, encoding="utf-8")
         environment = {**os.environ, "HOME": home, "LIBGL_ALWAYS_SOFTWARE": "1"}
         environment["PYTHONPATH"] = os.pathsep.join(
             filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])
         )
-        environment.pop("QT_QPA_PLATFORM", None)
+        for name in _OF_THE_USER:
+            environment.pop(name, None)
         command = [sys.executable, "-m", "pymol", "-qk", str(script)]
         return subprocess.run(command, env=environment, check=False).returncode
+
+
+_OF_THE_USER = (
+    "QT_QPA_PLATFORM", "MOEDSR_CONFIG_DIR", "MOEDSR_JOBS_DIR", "XDG_DATA_HOME", "XDG_CONFIG_HOME",
+)  # fmt: skip
+
+
+def main() -> int:
+    """Take the picture; returns PyMOL's exit code."""
+    PICTURE.parent.mkdir(parents=True, exist_ok=True)
+    return run_in_window(INSIDE % (FRAME, str(PICTURE)))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from panel_support import *  # noqa: F403
 from panel_support import predicted, wait
@@ -19,7 +21,7 @@ def test_a_press_predicts_and_the_button_becomes_the_one_that_cancels(qtbot, ser
     serve(pause=0.02)
     panel = open_panel()
     view = panel.predict.jobs
-    assert panel.predict.selection.currentText() == "prot"
+    assert panel.predict.molecule.selection.currentText() == "prot"
     assert view.action.text() == "Predict"
     panel.predict.frames.setValue(30)
     view.action.click()
@@ -126,17 +128,17 @@ def test_without_a_core_the_advice_is_to_install_it(qtbot, cmd, open_panel, monk
 
 
 def test_a_wrong_selection_is_said_and_nothing_is_asked(qtbot, panel, lines):
-    panel.predict.selection.setCurrentText("resn ZZZ; quit")
+    panel.predict.molecule.selection.setCurrentText("resn ZZZ; quit")
     panel.predict.jobs.action.click()
     assert panel.notice.title.text() == "No such molecule"
     assert lines == []
-    panel.predict.selection.setCurrentText("prot and resi 1+2, prot")
+    panel.predict.molecule.selection.setCurrentText("prot and resi 1+2, prot")
     panel.predict.jobs.action.click()
     assert lines == ["moedsr_predict (prot and resi 1+2, prot), frames=100"]
 
 
 def test_the_lists_follow_what_is_loaded(qtbot, panel, cmd):
-    field = panel.predict.selection
+    field = panel.predict.molecule.selection
     cmd.fab("AAAA", "second")
     cmd.select("half", "prot and resi 1-3")
     panel.desk.watch.look()
@@ -144,8 +146,8 @@ def test_the_lists_follow_what_is_loaded(qtbot, panel, cmd):
     assert [text for text in listed if text] == ["prot", "second", "half"]
     assert field.currentText() == "prot"
     field.setCurrentText("second")
-    panel.predict._look_at_selection()
-    assert panel.predict.about.text().startswith("4 residues, ")
+    panel.predict.molecule.look()
+    assert panel.predict.molecule.about.text().startswith("4 residues, ")
     cmd.delete("second")
     panel.desk.watch.look()
     assert field.currentText() == "prot"
@@ -168,17 +170,17 @@ def test_the_light_tells_whether_the_backend_answers(qtbot, serve, open_panel):
     fake.behaviour["answers"] = {"GET /health": [(401, {}, said)]}
     light.look()
     wait(qtbot, lambda: light.state == BAD)
-    assert "does not accept our token" in light.toolTip()
+    assert "does not accept this token" in light.toolTip()
 
 
 def test_the_card_of_the_model_is_shown(qtbot, panel):
-    wait(qtbot, panel.predict.card.isEnabled)
-    assert panel.predict.model.itemText(0) == "Default (fake)"
-    panel.predict.card.click()
-    wait(qtbot, lambda: hasattr(panel.predict, "card_dialog"))
-    assert "A ball that grows." in panel.predict.card_dialog.browser.toPlainText()
+    wait(qtbot, panel.predict.models.card.isEnabled)
+    assert panel.predict.models.model.itemText(0) == "Default (fake)"
+    panel.predict.models.card.click()
+    wait(qtbot, lambda: panel.predict.models.dialog)
+    assert "A ball that grows." in panel.predict.models.dialog.browser.toPlainText()
     assert CARD.startswith("# ")
-    panel.predict.card_dialog.close()
+    panel.predict.models.dialog.close()
 
 
 def test_what_was_done_makes_the_same_objects_as_a_script(qtbot, panel, cmd, lines, tmp_path):
@@ -209,3 +211,19 @@ def test_size_and_choices_are_there_the_next_time(qtbot, panel, open_panel):
     assert again.predict.order.frames == 33
     assert again.predict.order.spacing == panel.predict.spacing.itemData(2)
     assert again.tabs.currentIndex() == 3
+
+
+def test_commands_that_ask_a_server_let_the_windows_events_go_on(qtbot, panel, cmd):
+    from pymol.Qt import QtCore
+
+    from moedsr_pymol.window import outside
+
+    passed = threading.Event()
+    QtCore.QTimer.singleShot(20, passed.set)
+    assert outside(lambda: passed.wait(20), cmd)
+    with pytest.raises(BackendError, match="away"):
+        outside(fail, cmd)
+
+
+def fail() -> None:
+    raise BackendError("it is away")

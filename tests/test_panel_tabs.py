@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from panel_support import *  # noqa: F403
 from panel_support import predicted, wait
-from pymol_support import FakeBackend, call
+from pymol_support import SEQUENCE, FakeBackend, call
 
 from moedsr_pymol.coloring import UNKNOWN
 from moedsr_pymol.install.plan import Plan
@@ -117,7 +117,7 @@ def test_what_a_typed_command_measures_is_shown_too(made, cmd):
     pick(made.measure.kind, made.measure.kind.itemData(1))
     assert made.measure.views == []
     cmd.do("moedsr_shape prot_surf")
-    made.measure._look()
+    made.measure.look()
     assert [view.chart.title for view in made.measure.views]
     assert made.measure.save.isEnabled()
     assert all(not view.grab().isNull() for view in made.measure.views)
@@ -143,7 +143,7 @@ def test_jobs_are_listed_loaded_and_deleted_after_a_question(qtbot, made, lines,
     made.open_tab("jobs")
     wait(qtbot, lambda: jobs.rows)
     assert [jobs.table.topLevelItem(0).text(k) for k in range(5)] == [
-        "prot", "done", "4/4", "1 s", "here",
+        "prot_surf", "done", "4/4", "1 s", "here",
     ]  # fmt: skip
     assert not jobs.load.isEnabled()
     jobs.table.setCurrentItem(jobs.table.topLevelItem(0))
@@ -173,7 +173,8 @@ def test_a_server_is_added_used_and_forgotten(qtbot, panel, lines, tmp_path, mon
         assert [server.name for server in known_servers()] == ["lab"]
         assert load_settings()["backend"] == fake.url
         assert settings.backend.currentText() == "lab"
-        assert panel.predict.backend.findText("lab") > 0
+        assert panel.predict.backend.currentText() == "lab"
+        assert panel.predict.order.backend == ""  # the one that is used
         monkeypatch.setattr(settings_tab, "sure", lambda *_: True)
         settings.forget.click()
     assert known_servers() == []
@@ -201,6 +202,34 @@ def test_the_installation_is_explained_before_it_begins(qtbot, panel, lines, mon
     wait(qtbot, dialog.start.isEnabled)
     assert "About 1 GB on the disk" in dialog.about.text()
     assert lines == []
+    dialog.close()
+
+
+class Installing:
+    """Stands for an installation under way."""
+
+    def __init__(self) -> None:
+        self.stage, self.state, self.error = "downloading and installing", "running", None
+        self.done_mb, self.total_mb, self.over = 300.0, 1100.0, False
+        self.log = ["making the environment …", "Downloading torch"]
+
+    def cancel(self) -> None:
+        self.state, self.over = "cancelled", True
+
+
+def test_an_installation_shows_its_log_and_is_cancelled(qtbot, panel, lines, monkeypatch, tmp_path):
+    plan = Plan(tmp_path, "uv", True, False, 1100, 50_000.0)
+    monkeypatch.setattr("moedsr_pymol.panel.install_dialog.installation_plan", lambda gpu: plan)
+    panel.desk.workspace.installation = Installing()
+    panel.open_tab("install")
+    dialog = panel.settings.install_dialog
+    wait(qtbot, lambda: "Downloading torch" in dialog.log.toPlainText())
+    assert dialog.said.text() == "Downloading and installing, 300 of about 1,100 MB."
+    assert (dialog.bar.value(), dialog.bar.maximum()) == (300, 1100)
+    dialog.stop.click()
+    assert lines == ["moedsr_install cancel"]
+    wait(qtbot, lambda: dialog.said.text() == "Cancelled; nothing was kept.")
+    wait(qtbot, dialog.start.isEnabled)
     dialog.close()
 
 
@@ -242,3 +271,42 @@ def test_a_fetched_surface_without_its_molecule_says_that_it_knows_no_residues(q
         assert "residues of 'fetched' cannot be told" in made.notice.details.toPlainText()
     finally:
         cmd.set_name("elsewhere", "prot")
+
+
+def test_a_surface_and_a_movie_are_saved_by_commands(qtbot, made, lines, monkeypatch, tmp_path):
+    saving = made.look.saving
+    file = tmp_path / "a, b.npz"
+    monkeypatch.setattr("moedsr_pymol.panel.saving.ask_file", lambda *_: str(file))
+    saving.surface.click()
+    assert lines == [f'moedsr_save prot_surf, "{file}"']
+    wait(qtbot, lambda: file.is_file() and not made.desk.workspace.working())
+    monkeypatch.setattr("moedsr_pymol.panel.saving.ask_file", lambda *_: "")
+    saving.movie.click()
+    assert len(lines) == 1
+
+
+def test_another_level_of_the_same_prediction_is_asked_for(qtbot, made, lines):
+    made.look.set_active(True)
+    made.look.level.setValue(1.4)
+    made.look.again.click()
+    assert lines == ["moedsr_predict prot, frames=4, name=prot_surf, level=1.4"]
+    wait(qtbot, lambda: made.predict.jobs.job is None)
+
+
+def test_everything_may_be_deleted_under_the_panel(qtbot, made, cmd):
+    made.measure.measure.click()
+    made.look.set_active(True)
+    cmd.reinitialize()
+    try:
+        made.desk.watch.look()
+        for tab in ("predict", "look", "measure", "jobs", "settings"):
+            made.open_tab(tab)
+        assert made.look.shown is None
+        assert not made.look.fields.isEnabled()
+        assert not made.measure.measure.isEnabled()
+        assert made.measure.views == []
+        assert made.predict.molecule.text == ""
+        made.predict.jobs.action.click()
+        assert made.notice.title.text() == "No such molecule"
+    finally:
+        cmd.fab(SEQUENCE, "prot", chain="A")

@@ -6,8 +6,9 @@ import ast
 from pathlib import Path
 
 import pytest
-from pymol_support import open_pymol
+from pymol_support import call, open_pymol
 
+from moedsr_pymol import MENU
 from moedsr_pymol.errors import BackendError, UserError
 from moedsr_pymol.panel.advice import advise, sentence
 from moedsr_pymol.panel.emit import command, path_text, selection_text
@@ -77,9 +78,20 @@ def test_an_order_leaves_out_what_is_usual():
     )
 
 
+def test_without_a_window_the_panel_refuses_with_one_sentence():
+    from pymol import CmdException
+
+    with open_pymol("") as cmd, pytest.raises(CmdException, match="needs PyMOL's window"):
+        call(cmd, "moedsr_panel")
+
+
+def test_the_menu_opens_the_panel_first():
+    assert MENU[0] == ("Panel", "moedsr_panel")
+
+
 ADVICE = {
     "no Python that holds moedsr was found; type 'moedsr_install'": "install",
-    "https://a:1 does not accept our token: it is wrong or was revoked; ask": "settings",
+    "https://a:1 does not accept this token, which is wrong, has expired or was": "settings",
     "https://a:1 wants a token and has got none; ask its keeper for one": "settings",
     "nobody listens at https://a:1 (connection refused); check the port": "jobs",
     "https://a:1 has stopped answering; check": "jobs",
@@ -108,19 +120,24 @@ def test_other_sentences_are_said_as_they_are_and_surprises_with_details():
 
 
 def test_every_sentence_of_the_clients_failures_has_advice():
-    """The failures of the network are listed in one module, so none is forgotten."""
-    source = (ROOT / "moedsr_core/backend/client/explain.py").read_text("utf-8")
-    kinds = ("BackendError", "UnreachableError", "RefusedError")
-    unknown = []
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in kinds and node.args:
-            said = "".join(
-                part.value if isinstance(part, ast.Constant) else "x"
-                for part in getattr(node.args[0], "values", [])
-            )
-            if said and said != "x" and advise(BackendError(said)).title == "That did not work":
-                unknown.append(said)
+    """The failures of the network are written in one folder, so none is forgotten."""
+    folder = ROOT / "moedsr_core/backend/client"
+    sentences = [said for name in ("explain.py", "fit.py") for said in written(folder / name)]
+    assert len(sentences) > 15
+    unknown = [s for s in sentences if advise(BackendError(s)).title == "That did not work"]
     assert unknown == []
+
+
+def written(module: Path) -> list[str]:
+    """Sentences with a cure that a module writes about an address."""
+    found = []
+    for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+        if isinstance(node, ast.JoinedStr):
+            parts = [part.value if isinstance(part, ast.Constant) else "x" for part in node.values]
+            text = "".join(parts)
+            if "; " in text:
+                found.append(text)
+    return found
 
 
 def test_numbers_along_an_axis_are_round_and_few():

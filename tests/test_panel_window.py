@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,16 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 from pymol_support import child_environment
-from test_plugin_window import REPOSITORY, VirtualDisplay
+from test_plugin_window import REPOSITORY, VirtualDisplay, pytestmark  # noqa: F401
 
 FRAMES = 100
-
-pytestmark = [
-    pytest.mark.window,
-    pytest.mark.skipif(
-        shutil.which("Xvfb") is None, reason="Xvfb is not installed (Debian: apt install xvfb)"
-    ),
-]
 
 # Runs inside the window, as a chain of steps: a function is called, a string is waited for.
 SCRIPT = """

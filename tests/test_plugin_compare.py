@@ -91,7 +91,7 @@ def test_a_prediction_that_was_cut_is_compared_as_far_as_it_goes(cmd, monkeypatc
     ("given", "reason"),
     [
         ({"object": "prot", "first": "4"}, "no state after state 4"),
-        ({"object": "prot and resi 1-3"}, "has 3 residues in place of 4"),
+        ({"object": "prot and resi 1-3"}, "'prot' must be the molecule .* has 3 residues"),
         ({"object": "nothing"}, "neither an object nor a selection"),
         ({"object": "prot", "interval": "soon"}, "interval must be a time"),
     ],

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 from pymol_support import wait_until
 
-from moedsr_pymol.core_process import CoreProcess
+from moedsr_pymol.core_process import ChildProcess, CoreProcess
 from moedsr_pymol.errors import StoppedError, UserError
 from moedsr_pymol.measure.chart import Chart, Series
 from moedsr_pymol.measure.files import deliver
@@ -83,6 +84,24 @@ def test_cancelling_leaves_no_child_no_folder_and_no_file(tmp_path):
     assert not target.exists()
 
 
+class Silent(ChildProcess):
+    """A child that says nothing and waits for its input to close."""
+
+    def start(self, folder: Path) -> Any:
+        command = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        return subprocess.Popen(command, **pipes)  # type: ignore[call-overload]
+
+
+def test_a_silent_child_is_ended_at_once():
+    child = Silent("it", lambda folder: None)
+    assert wait_until(lambda: child._process is not None)
+    child.cancel()
+    ended = child.wait_for_end(20.0)
+    child._process.kill()
+    assert ended and child.over
+
+
 def test_a_computer_without_the_core_is_one_sentence(monkeypatch, tmp_path):
     monkeypatch.setenv("MOEDSR_PYTHON", str(tmp_path / "python"))
     process = finish(drawing(tmp_path / "out.png"))
@@ -107,11 +126,20 @@ sys.exit(plugin_task.run(work))
 """
 
 
+@contextmanager
+def running(command: list[str]) -> Iterator[Any]:
+    """A child that is gone in the end, whatever happens."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        try:
+            yield child
+        finally:
+            child.kill()
+
+
 def test_a_child_ends_when_its_parent_does(tmp_path):
     (tmp_path / "request.json").write_text('{"stage": "waiting"}', encoding="utf-8")
     command = [sys.executable, "-c", WAITS, str(tmp_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
-        assert child.stdin and child.stdout
+    with running(command) as child:
         said = json.loads(child.stdout.readline())
         assert (said["stage"], said["done"], said["total"]) == ("waiting", 1, 3)
         assert said["seconds_left"] is None  # one step is no measure

@@ -11,7 +11,7 @@ from pymol_support import backend_double, call, open_pymol
 from test_plugin_pose import QUARTER_TURN
 
 from moedsr_pymol.anchors import Anchors, carried, rigid_move
-from moedsr_pymol.atoms import object_matrix
+from moedsr_pymol.placement import object_matrix
 from moedsr_pymol.workspace import MOVING_S, STILL_S, Workspace
 
 FAR = [1, 0, 0, 40, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]
@@ -38,8 +38,12 @@ def drawn(cmd: Any, name: str = "prot", state: int = 1) -> np.ndarray:
 
 def lies(cmd: Any, molecule: str = "prot", surface: str = "prot_surf", state: int = 1) -> bool:
     """Whether the atoms, as they were sent, are carried by the surface to where they are drawn."""
-    known = look(cmd).surface(surface)
-    placed = carried(object_matrix(surface, cmd), known.atoms.coords)
+    return lies_already(cmd, look(cmd).surface(surface), molecule, state)
+
+
+def lies_already(cmd: Any, surface: Any, molecule: str = "prot", state: int = 1) -> bool:
+    """The same, without another look."""
+    placed = carried(object_matrix(surface.name, cmd), surface.atoms.coords)
     return bool(np.abs(placed - drawn(cmd, molecule, state)).max() < 1e-3)
 
 
@@ -103,8 +107,11 @@ MOVES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("mode", [0, 1])
-@pytest.mark.parametrize("move", MOVES, ids=lambda move: move.__name__)
+@pytest.mark.parametrize(
+    ("mode", "move"),
+    [*((0, move) for move in MOVES), *((1, move) for move in (align, matrix_copy, everything))],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
 def test_the_surface_follows(cmd: Any, mode: int, move: Callable[[Any], None]) -> None:
     cmd.set("matrix_mode", mode)
     before = drawn(cmd)
@@ -190,6 +197,19 @@ def test_the_state_that_was_sent_is_followed(cmd, discrete):
     assert lies(cmd, "many", "many_surf", 2)
 
 
+def test_the_part_that_was_sent_is_followed(cmd):
+    cmd.alter("prot and resi 11-20", "chain = 'B'")
+    cmd.sort("prot")
+    call(cmd, "moedsr_predict", "prot and chain B", frames=1, name="part")
+    before = cmd.get_object_ttt("part")
+    cmd.translate([0, 0, 8], "prot and chain A", camera=0)
+    look(cmd)
+    assert cmd.get_object_ttt("part") == before
+    cmd.translate([0, 3, 0], "prot and chain B", camera=0)
+    look(cmd)
+    assert object_matrix("part", cmd)[1, 3] == pytest.approx(3, abs=1e-3)
+
+
 def test_a_molecule_moved_before_its_first_frame_is_met_there(cmd, monkeypatch):
     from moedsr_pymol.jobs import Job
 
@@ -203,7 +223,7 @@ def test_a_molecule_moved_before_its_first_frame_is_met_there(cmd, monkeypatch):
 
     monkeypatch.setitem(jobs._EVENTS, "job", on_job)
     call(cmd, "moedsr_predict", "prot", frames=1, name="late")
-    assert lies(cmd, "prot", "late")
+    assert lies_already(cmd, Workspace.as_it_was(cmd).surfaces["late"])
 
 
 def test_what_is_saved_lies_on_the_molecule(cmd, tmp_path):

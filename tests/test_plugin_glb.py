@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import struct
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ import pytest
 from pymol import CmdException
 from pymol_support import RADIUS, backend_double, ball, call, displacement, open_pymol
 
+from moedsr_pymol import export
 from moedsr_pymol.glb import UNIT
+from moedsr_pymol.steps import Report, Steps
 from moedsr_pymol.workspace import Workspace
 
 SIZES = {5121: 1, 5123: 2, 5125: 4, 5126: 4}
@@ -119,8 +122,7 @@ def test_a_reader_finds_the_meshes_where_they_are_drawn(cmd, animated):
     trimesh = pytest.importorskip("trimesh")
     scene = trimesh.load_scene(animated)
     assert sorted(scene.geometry) == [f"state_{k:04d}" for k in range(1, 5)]
-    center = np.array(cmd.get_model("prot").get_coord_list()).mean(axis=0)
-    center[0] += 20
+    center = backend_center(cmd) + np.array([20.0, 0.0, 0.0])
     matrix = scene.graph.get("state_0001")[0]
     scaled = np.diag([UNIT, UNIT, UNIT, 1]) + _shift(UNIT * center)
     np.testing.assert_allclose(matrix, scaled, atol=0.01)
@@ -140,6 +142,11 @@ def test_colours_are_amounts_of_light(animated):
     red = np.array([0.80, 0.10, 0.12])  # on the screen, of what moved outwards most
     light = values(document, buffer, last)[0, :3] / 65535
     np.testing.assert_allclose(light, ((red + 0.055) / 1.055) ** 2.4, atol=0.01)
+
+
+def backend_center(cmd: Any) -> np.ndarray:
+    """Where the stand-in puts its ball: the middle of the atoms that it was sent."""
+    return Workspace.of(cmd).surface("prot_surf").atoms.coords.mean(axis=0)
 
 
 def _shift(by: np.ndarray) -> np.ndarray:
@@ -190,3 +197,23 @@ def test_frames_that_are_there_are_written_while_others_arrive(cmd, tmp_path, ca
     monkeypatch.setattr(surface, "frames", [])
     with pytest.raises(CmdException, match="has no frame yet"):
         call(cmd, "moedsr_save", "prot_surf", str(tmp_path / "y.glb"))
+
+
+def test_saving_that_is_cancelled_leaves_nothing(cmd, tmp_path, monkeypatch):
+    inside, gate, original = threading.Event(), threading.Event(), export._write_ply
+
+    def slow(file: Any, *more: Any) -> None:
+        original(file, *more)
+        inside.set()
+        gate.wait(20.0)
+
+    monkeypatch.setattr(export, "_write_ply", slow)
+    report = Report("prot_surf", True)
+    surface = Workspace.of(cmd).surface("prot_surf")
+    work = export.save_steps(surface, str(tmp_path / "x.ply"), False, report, cmd)
+    task = Steps(work, report)
+    while not inside.is_set():
+        task.step(0.0)
+    threading.Timer(0.05, gate.set).start()
+    task.cancel()
+    assert task.over and task.cancelled and list(tmp_path.iterdir()) == []

@@ -14,7 +14,9 @@ from pymol import CmdException
 from pymol_support import RADIUS, backend_double, ball, call, displacement, open_pymol
 
 from moedsr_pymol.atoms import Molecule
+from moedsr_pymol.errors import UserError
 from moedsr_pymol.measure.gate import gate_weights
+from moedsr_pymol.measure.residues import residues_of
 from moedsr_pymol.workspace import Workspace
 
 
@@ -100,8 +102,8 @@ def test_a_fetched_surface_reads_its_residues_from_the_molecule_while_it_is_the_
     with pytest.raises(CmdException, match="holds other atoms than 'prot_surf' was made of"):
         call(cmd, "moedsr_profile", "prot_surf")
     monkeypatch.setattr(surface, "atoms", replace(bare, object_name="gone"))
-    with pytest.raises(CmdException, match="'gone' is not there any more"):
-        call(cmd, "moedsr_profile", "prot_surf")
+    with pytest.raises(UserError, match="'gone' is not there any more"):
+        residues_of(surface, cmd)
 
 
 def test_a_fetched_surface_of_one_chain_finds_it(cmd, monkeypatch):

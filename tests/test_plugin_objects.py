@@ -119,3 +119,19 @@ def test_a_prediction_takes_the_place_of_a_surface_that_is_coming_back(cmd, tmp_
     call(cmd, "moedsr_predict", "prot", frames=3)
     turn(tasks)
     assert [task.error for task in tasks] == [None, None] and states(cmd, "prot_surf") == 3
+
+
+def test_in_mid_job_an_object_that_took_the_surfaces_name_is_not_moved(cmd, monkeypatch, request):
+    tasks = request.getfixturevalue("timers")
+    with backend_double(monkeypatch, pause=0.002):
+        call(cmd, "moedsr_predict", "prot", frames=500)
+        turn(tasks, lambda: states(cmd, "prot_surf") >= 2)
+        cmd.delete("prot_surf")
+        cmd.translate([5, 0, 0], object="prot")
+        assert Workspace.of(cmd).jobs  # which has not looked yet
+        cmd.fab("GG", "prot_surf")
+        cmd.translate([5, 0, 0], object="prot")
+        Workspace.of(cmd)
+        assert cmd.get_object_ttt("prot_surf") is None
+        turn(tasks)
+    assert not Workspace.of(cmd).jobs

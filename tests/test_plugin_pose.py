@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from pymol_support import backend_double, call, open_pymol
 
-from moedsr_pymol.atoms import placement, polymer_atoms
+from moedsr_pymol.atoms import polymer_atoms
+from moedsr_pymol.placement import placement
 from moedsr_pymol.workspace import Workspace
 
 QUARTER_TURN = [0, -1, 0, 3, 1, 0, 0, 4, 0, 0, 1, 5, 0, 0, 0, 1]
@@ -102,3 +103,17 @@ def test_the_picture_shows_the_surface_around_the_moved_molecule(cmd, monkeypatc
         centers.append(np.argwhere(pixels > 20).mean(axis=0))
     np.testing.assert_allclose(centers[0], centers[1], atol=4)
     assert len(np.argwhere(pixels > 20)) > 300
+
+
+def test_an_older_pymol_is_not_asked_for_what_ends_it(cmd, monkeypatch):
+    """PyMOL 2.5 crashes in ``get_object_ttt``."""
+    from moedsr_pymol import placement as places
+
+    monkeypatch.setattr(places, "TELLS_TTT", 99.0)
+    monkeypatch.setattr("pymol.cmd.get_object_ttt", lambda *_, **__: pytest.fail("asked"))
+    with backend_double(monkeypatch):
+        call(cmd, "moedsr_predict", "prot", frames=2)
+    cmd.translate([30, -4, 2], object="prot")
+    call(cmd, "moedsr_color", "prot_surf", "red")
+    cmd.set_name("prot_surf", "other")
+    np.testing.assert_allclose(places.object_matrix("other", cmd)[:3, 3], [30, -4, 2], atol=1e-3)

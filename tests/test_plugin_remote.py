@@ -19,8 +19,8 @@ from pymol import CmdException
 from pymol_support import TESTS, FakeBackend, call, open_pymol
 
 from moedsr_pymol import receiver
-from moedsr_pymol.atoms import placement
 from moedsr_pymol.labels import load_labels
+from moedsr_pymol.placement import placement
 from moedsr_pymol.remote import Patience
 from moedsr_pymol.servers import Server, known_servers
 from moedsr_pymol.settings import load_settings

@@ -22,12 +22,13 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE_FOLDERS = ("moedsr_core", "moedsr_pymol", "scripts", "tests", "benchmarks")
 TOP_LEVEL = {
     ".ci", ".gitignore", "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "benchmarks",
-    "constraints.txt", "docs", "moedsr_core", "moedsr_pymol", "plugin_manifest.json",
+    "constraints.txt", "docs", "mkdocs.yml", "moedsr_core", "moedsr_pymol", "plugin_manifest.json",
     "pyproject.toml", "scripts", "setup.py", "tests",
 }  # fmt: skip
 DISTRIBUTIONS = {"skimage": "scikit-image", "PIL": "pillow"}
 TOOLS = {
     "beartype",
+    "mkdocs-material",
     "mypy",
     "pyside6-essentials",
     "pytest-timeout",

@@ -216,7 +216,7 @@ def moedsr_movie(
 
     SEE ALSO
 
-        moedsr_save, moedsr_smooth, moedsr_cancel, mset, movie_fps
+        moedsr_save, moedsr_smooth, moedsr_cancel
     """
     with one_sentence():
         target = check_file(str(file).strip(), ENDINGS)

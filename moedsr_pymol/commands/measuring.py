@@ -6,12 +6,13 @@ import numpy as np
 from pymol import cmd
 
 from ..arguments import choice, counted, given, is_quiet, real_number, whole_number
-from ..atoms import drawn_positions, moved, object_matrix, object_state
+from ..atoms import drawn_positions, object_state
 from ..measure.bfactors import restore_bfactors, write_bfactors
 from ..measure.files import check_file, write_measurement
 from ..measure.pocket import pocket_steps
 from ..measure.profile import MEASURES, residue_profile
 from ..measure.shape import shape_over_time
+from ..placement import moved, object_matrix
 from ..steps import Report, Steps
 from ..workspace import Workspace
 from .common import do_long, one_sentence

@@ -78,11 +78,10 @@ def inside_mesh(vertices: np.ndarray, faces: np.ndarray, grid: Grid) -> np.ndarr
     Returns:
         Bool of the grid's shape.
     """
-    corners = ((vertices - grid.origin) / grid.spacing)[faces]
-    triangle, i, j = _columns(corners[..., :2], grid.shape)
-    corners = corners[triangle]
-    a = corners[:, 0]
-    u, v = corners[:, 1] - a, corners[:, 2] - a
+    a, b, c = ((vertices - grid.origin) / grid.spacing)[faces.T]
+    triangle, i, j = _columns(a, b, c, grid.shape)
+    a = a[triangle]
+    u, v = b[triangle] - a, c[triangle] - a
     x, y = i - a[:, 0], j - a[:, 1]
     turn = u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]
     safe = np.where(turn == 0.0, np.inf, turn)
@@ -100,14 +99,26 @@ def inside_mesh(vertices: np.ndarray, faces: np.ndarray, grid: Grid) -> np.ndarr
 
 
 def _columns(
-    flat: np.ndarray, shape: tuple[int, int, int]
+    a: np.ndarray, b: np.ndarray, c: np.ndarray, shape: tuple[int, int, int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Every triangle with every column of nodes in the box around its shadow."""
-    first = np.maximum(np.ceil(flat.min(axis=1)), 0).astype(np.int64)
-    last = np.minimum(np.floor(flat.max(axis=1)), np.array(shape[:2]) - 1).astype(np.int64)
+    """Triangles with the columns of nodes that stand in the box around the shadow of each.
+
+    Args:
+        a: First corner of each triangle, in steps of the grid, (faces, 3).
+        b: Second corner.
+        c: Third corner.
+        shape: Nodes along each axis.
+
+    Returns:
+        Triangle, and the column's place along both axes, (pairs,) each.
+    """
+    low, high = (pick(pick(a, b), c) for pick in (np.minimum, np.maximum))
+    first = np.maximum(np.ceil(low[:, :2]), 0).astype(np.int64)
+    last = np.minimum(np.floor(high[:, :2]), np.array(shape[:2]) - 1).astype(np.int64)
+    last[high[:, 2] < 0] = -1  # below all nodes
     counts = np.maximum(last - first + 1, 0)
-    total = counts.prod(axis=1)
-    triangle = np.repeat(np.arange(len(flat)), total)
+    total = counts[:, 0] * counts[:, 1]
+    triangle = np.repeat(np.arange(len(a)), total)
     rank = np.arange(len(triangle)) - np.repeat(np.cumsum(total) - total, total)
     width = counts[triangle, 1]
     return triangle, first[triangle, 0] + rank // width, first[triangle, 1] + rank % width

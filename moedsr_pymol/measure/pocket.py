@@ -98,9 +98,9 @@ class PocketProbe:
         vertices = frame.vertices.astype(np.float64)
         open_space = self._region & ~inside & (enclosed_lines(inside) >= ENCLOSED)
         within, node = self._grid.at(vertices[frame.faces].mean(axis=1))
-        near = self._region.ravel()[node]
-        area = triangle_areas(frame)[within][near].sum()
-        return float(area), float(open_space.sum()) * SPACING**3
+        near = frame.faces[within][self._region.ravel()[node]]
+        area = float(triangle_areas(vertices, near).sum())
+        return area, float(open_space.sum()) * SPACING**3
 
 
 def pocket_over_time(

@@ -65,26 +65,20 @@ def present(surface: Surface) -> list[Frame]:
 
 def area(frame: Frame) -> float:
     """Area of a mesh [Å²]."""
-    return float(triangle_areas(frame).sum())
+    return float(triangle_areas(frame.vertices.astype(np.float64), frame.faces).sum())
 
 
-def triangle_areas(frame: Frame) -> np.ndarray:
+def triangle_areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Area of each triangle [Å²], (faces,)."""
-    a, b, c = _corners(frame)
+    a, b, c = vertices[faces.T]
     return np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2.0
 
 
 def volume(frame: Frame) -> float:
     """Volume of a closed mesh, by the divergence theorem [Å³]."""
-    a, b, c = _corners(frame)
-    return float(np.einsum("nd,nd->", np.cross(a, b), c)) / 6.0
-
-
-def _corners(frame: Frame) -> np.ndarray:
-    """Corners of each triangle about the mesh's middle, where digits are kept, (3, faces, 3)."""
     vertices = frame.vertices.astype(np.float64)
-    vertices -= vertices.mean(axis=0)
-    return vertices[frame.faces.T]
+    a, b, c = (vertices - vertices.mean(axis=0))[frame.faces.T]
+    return float(np.einsum("nd,nd->", np.cross(a, b), c)) / 6.0
 
 
 def over_states(title: str, y_label: str, *values: np.ndarray, labels: tuple = ("",)) -> Chart:

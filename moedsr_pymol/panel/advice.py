@@ -40,7 +40,7 @@ _KNOWN: tuple[tuple[str, str, str, str], ...] = (
         "settings",
     ),
     (
-        r"does not accept our token|wants a token",
+        r"does not accept (our|this) token|wants a token",
         "The server wants another token",
         "Ask whoever keeps the server for a token, save it to a file, and name the file under "
         "Settings.",

@@ -12,6 +12,7 @@ from ..workspace import Workspace
 from .background import Background
 from .choices import Choices
 from .emit import Emitter
+from .order import PredictOrder
 from .watch import Watch
 
 
@@ -23,6 +24,7 @@ class Desk(QtCore.QObject):
         background: Asks in threads.
         watch: What is loaded.
         choices: What is remembered.
+        orders: How surfaces were asked for here, by their names.
 
     Args:
         _self: PyMOL.
@@ -43,6 +45,7 @@ class Desk(QtCore.QObject):
         self.background = Background(self)
         self.watch = Watch(_self, self)
         self.choices = Choices()
+        self.orders: dict[str, PredictOrder] = {}
         self._emitter = Emitter(_self)
         failures.listen(self._hear)
 

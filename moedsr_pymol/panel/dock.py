@@ -17,6 +17,8 @@ from .settings_tab import SettingsTab
 
 WIDTH, HEIGHT = 420, 680
 LEAST_WIDTH = 360
+SETTLE_MS = 1000
+"""Time after which a new size or place is kept [ms]: PyMOL may end without telling anybody."""
 
 
 class Panel(QtWidgets.QDockWidget):
@@ -61,6 +63,12 @@ class Panel(QtWidgets.QDockWidget):
         layout.addLayout(holder)
         self.setWidget(body)
         body.setMinimumWidth(LEAST_WIDTH)
+        self._later = QtCore.QTimer(self)
+        self._later.setSingleShot(True)
+        self._later.setInterval(SETTLE_MS)
+        self._later.timeout.connect(self.remember)
+        for changed in (self.topLevelChanged, self.dockLocationChanged, self.tabs.currentChanged):
+            changed.connect(lambda *_: self._later.start())
         self.tabs.setCurrentIndex(min(self.desk.choices.get("tab", 0), self.tabs.count() - 1))
 
     @classmethod
@@ -78,8 +86,9 @@ class Panel(QtWidgets.QDockWidget):
         if panel.isFloating():
             panel.resize(*size)
         else:
-            horizontal = QtCore.Qt.Orientation.Horizontal
-            window.resizeDocks([panel], [max(size[0], LEAST_WIDTH)], horizontal)
+            width = max(size[0], LEAST_WIDTH)
+            _make_room(window, width)
+            window.resizeDocks([panel], [width], QtCore.Qt.Orientation.Horizontal)
         QtWidgets.QApplication.instance().aboutToQuit.connect(panel.remember)
         return panel
 
@@ -111,6 +120,11 @@ class Panel(QtWidgets.QDockWidget):
             kept.set("area", "left" if left else "right")
         kept.keep()
 
+    def resizeEvent(self, event: Any) -> None:
+        """Remember the size, once it stays."""
+        super().resizeEvent(event)
+        self._later.start()
+
     def showEvent(self, event: Any) -> None:
         """Look at PyMOL while there is somebody to look at the panel."""
         super().showEvent(event)
@@ -128,7 +142,7 @@ class Panel(QtWidgets.QDockWidget):
         """Let the tab that is shown work, and the others rest."""
         shown = self.isVisible()
         current = self.tabs.currentIndex()
-        self.predict.light.set_active(shown and current == 0)
+        self.predict.set_active(shown and current == 0)
         self.predict.jobs.set_active(shown)
         self.look.set_active(shown and current == 1)
         self.measure.set_active(shown and current == 2)
@@ -137,3 +151,12 @@ class Panel(QtWidgets.QDockWidget):
 
     def _on_failure(self, error: Any) -> None:
         self.notice.show_error(error, self.tabs.tabText(self.tabs.currentIndex()).lower())
+
+
+def _make_room(window: Any, width: int) -> None:
+    """Widen PyMOL's window by a panel, where the screen allows it; the picture keeps its size."""
+    if window.isMaximized() or window.isFullScreen() or not hasattr(window, "screen"):
+        return
+    there = window.screen().availableGeometry().width()
+    if window.width() + width <= there:
+        window.resize(window.width() + width, window.height())

@@ -9,6 +9,7 @@ from pymol.Qt import QtCore, QtWidgets
 from ..arguments import counted
 from ..wording import duration
 from .desk import Desk
+from .looking import Looking
 from .parts import SPACE, button, column, hint, row
 
 EVERY_MS = 200
@@ -16,7 +17,7 @@ PLAYED_FROM = 5
 """Frames after which the movie begins to play."""
 
 
-class JobView(QtWidgets.QWidget):
+class JobView(Looking):
     """Shows the job that was started last and still runs, and can stop it.
 
     Args:
@@ -31,7 +32,7 @@ class JobView(QtWidgets.QWidget):
     """A job that was shown is over: the job."""
 
     def __init__(self, desk: Desk, parent: Any = None) -> None:
-        super().__init__(parent)
+        super().__init__(EVERY_MS, parent)
         self._desk, self._job = desk, None
         self._playing = self._heard = False
         self.action = QtWidgets.QPushButton("Predict")
@@ -58,9 +59,6 @@ class JobView(QtWidgets.QWidget):
             )
         )
         layout.addWidget(self.next)
-        self._timer = QtCore.QTimer(self)
-        self._timer.setInterval(EVERY_MS)
-        self._timer.timeout.connect(self.look)
         self._show_idle()
         self.next.hide()
 
@@ -68,14 +66,6 @@ class JobView(QtWidgets.QWidget):
     def job(self) -> Any:
         """The job that is shown; None if none runs."""
         return self._job
-
-    def set_active(self, active: bool) -> None:
-        """Look at jobs now and then, or rest."""
-        if active:
-            self.look()
-            self._timer.start()
-        else:
-            self._timer.stop()
 
     def press(self) -> None:
         """Predict, or cancel what runs."""

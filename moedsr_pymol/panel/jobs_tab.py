@@ -9,14 +9,15 @@ from pymol.Qt import QtCore, QtWidgets
 from ..fetch import ENDED, arriving, job_rows
 from ..wording import age, size
 from .desk import Desk
+from .looking import Looking
 from .parts import SPACE, button, column, hint, row, sure
 
 EVERY_MS = 10_000
-COLUMNS = ("Molecule", "State", "Frames", "Age", "Where")
+COLUMNS = ("Surface", "State", "Frames", "Age", "Where")
 MIDDLE = 2
 
 
-class JobsTab(QtWidgets.QWidget):
+class JobsTab(Looking):
     """A list of jobs; loads, cancels and deletes them.
 
     Args:
@@ -27,7 +28,7 @@ class JobsTab(QtWidgets.QWidget):
     """The list is new."""
 
     def __init__(self, desk: Desk, parent: Any = None) -> None:
-        super().__init__(parent)
+        super().__init__(EVERY_MS, parent)
         self._desk, self._asking = desk, False
         self.rows: list[dict[str, Any]] = []
         self.table = QtWidgets.QTreeWidget()
@@ -53,18 +54,7 @@ class JobsTab(QtWidgets.QWidget):
         layout.addWidget(self.table, 1)
         layout.addLayout(row(self.load, self.cancel, self.delete, None, self.refresh))
         layout.addWidget(self.said)
-        self._timer = QtCore.QTimer(self)
-        self._timer.setInterval(EVERY_MS)
-        self._timer.timeout.connect(self.look)
         self._show_possible()
-
-    def set_active(self, active: bool) -> None:
-        """Ask now and then, or rest."""
-        if active:
-            self.look()
-            self._timer.start()
-        else:
-            self._timer.stop()
 
     def look(self) -> None:
         """Ask for the jobs, unless an answer is being waited for."""
@@ -147,7 +137,7 @@ class JobsTab(QtWidgets.QWidget):
 
 
 def _cells(job: dict[str, Any]) -> list[str]:
-    of = job["object"] or job["surface"] or "?"
+    of = job["surface"] or job["object"] or "?"
     where = "here" if job["backend"] == "local" else job["backend"].split("//")[-1]
     return [
         of, job["state"], f"{job['frames_done']}/{job['frames']}", age(job["age_s"]), where,
@@ -156,7 +146,9 @@ def _cells(job: dict[str, Any]) -> list[str]:
 
 def _about(job: dict[str, Any]) -> str:
     lines = [f"Job {job['id']}"]
-    if job["selection"]:
+    if job["object"]:
+        lines.append(f"Molecule: {job['object']}")
+    if job["selection"] not in ("", job["object"]):
         lines.append(f"Selection: {job['selection']}")
     if job["bytes"]:
         lines.append(f"{size(job['bytes'])} of frames")

@@ -13,7 +13,7 @@ UNITS = {"motion": "Å", "fluctuation": "Å", "hydrophobicity": "", "charge": "e
 ENDS = {
     "motion": ("inwards", "outwards"),
     "fluctuation": ("still", "moving"),
-    "hydrophobicity": ("water-loving", "greasy"),
+    "hydrophobicity": ("water-loving", "water-avoiding"),
     "charge": ("negative", "positive"),
 }
 BAR = 14
@@ -71,7 +71,7 @@ class Legend(QtWidgets.QWidget):
             x = bar.left() + share * bar.width()
             painter.drawLine(QtCore.QPointF(x, bar.bottom()), QtCore.QPointF(x, bar.bottom() + 3))
             value = low + share * (high - low)
-            text = f"{value:.2g}" if abs(value) >= 1e-6 else "0"
+            text = f"{value:.3g}" if abs(value) >= 1e-6 else "0"
             if k == TICKS - 1 and unit:
                 text += f" {unit}"
             width = self.fontMetrics().horizontalAdvance(text)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from pymol.Qt import QtCore, QtWidgets
 
+from ..arguments import LEVEL_RANGE
 from ..coloring import DEFAULT_PALETTES
 from ..palettes import PALETTES
 from .desk import Desk
@@ -13,6 +15,7 @@ from .emit import command, number_text
 from .legend import Legend
 from .parts import Form, button, choice, choose, column, heading, hint, real, refill, row, whole
 from .player import Player
+from .saving import Saving
 from .side_by_side import SideBySide
 
 MODES = (
@@ -56,6 +59,8 @@ class LookTab(QtWidgets.QWidget):
         layout.addWidget(self.player)
         self.several = SideBySide(desk)
         layout.addWidget(self.several)
+        self.saving = Saving(desk, lambda: self.surface.currentData() or "")
+        layout.addWidget(self.saving)
         layout.addStretch(1)
         desk.watch.changed.connect(self._list_surfaces)
         desk.watch.looked.connect(self._refresh)
@@ -74,6 +79,8 @@ class LookTab(QtWidgets.QWidget):
         self.percent.setMinimumWidth(self.fontMetrics().horizontalAdvance("100 %"))
         self.window = choice([("None", 1), *((f"{n} frames", n) for n in (3, 5, 9, 15))])
         self.passes = whole(0, 100, 0, " passes")
+        self.level = real(*LEVEL_RANGE, 0.0, 0.1, " Å")
+        self.again = button("Predict again", self._predict_again, "At this level, the same motion")
         self.surface.activated.connect(lambda _: self._show_surface())
         self.mode.activated.connect(lambda _: self._set_mode())
         self.palette_field.activated.connect(lambda _: self._color(keep_range=True))
@@ -105,11 +112,21 @@ class LookTab(QtWidgets.QWidget):
             "prediction's.",
         )  # fmt: skip
         form.add("Smooth mesh", row(self.passes, None), "Rounds off bumps along the mesh.")
+        self._level_row = row(self.level, self.again, None)
+        form.add(
+            "Level", self._level_row,
+            "Distance from the molecular surface at which the shown one lies; 1.4 Å shows what "
+            "waters reach. Another one is computed anew.",
+        )  # fmt: skip
         self.fields.setLayout(form)
         return self.fields
 
+    _leveled = ""
+    """Surface whose level the field shows."""
+
     def set_active(self, active: bool) -> None:
         """Follow the movie, or rest."""
+        self.saving.set_active(active)
         self.player.set_active(active)
         if active:
             self._show_surface()
@@ -124,6 +141,7 @@ class LookTab(QtWidgets.QWidget):
         refill(self.surface, [(name, name) for name in names], names[-1] if names else None)
         self.empty.setVisible(not names)
         self.fields.setEnabled(bool(names))
+        self.saving.surface.setEnabled(bool(names))
         self.several.list_surfaces(names)
         self._show_surface()
 
@@ -154,6 +172,12 @@ class LookTab(QtWidgets.QWidget):
             shown = self._desk.cmd.get_setting_float("cgo_transparency", surface.name)
             _set_silently(self.opaque, round(100 * float(shown or 0.0)))
             self.percent.setText(f"{self.opaque.value()} %")
+        order = self._desk.orders.get(surface.name)
+        for field in (self.level, self.again):
+            field.setEnabled(order is not None)
+        if order is not None and surface.name != self._leveled:
+            self._leveled = surface.name
+            _set_silently(self.level, order.level)
         choose(self.window, surface.smoothing.window)
         if not self.passes.hasFocus():
             _set_silently(self.passes, surface.smoothing.passes)
@@ -165,6 +189,15 @@ class LookTab(QtWidgets.QWidget):
             self._experts = count
             experts = [(f"Share of expert {k}", f"expert{k}") for k in range(1, count + 1)]
             refill(self.mode, [*MODES[:5], *experts, *MODES[5:]])
+
+    def _predict_again(self) -> None:
+        surface = self.shown
+        order = self._desk.orders.get(surface.name) if surface is not None else None
+        if order is not None:
+            order = replace(order, level=round(self.level.value(), 2), name=surface.name)
+            self._desk.attempt(order.line)
+            self._desk.orders[surface.name] = order
+            self._desk.wanted.emit("predict")
 
     def _set_mode(self) -> None:
         if self.mode.currentData() == "plain":

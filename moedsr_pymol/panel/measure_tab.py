@@ -9,18 +9,19 @@ from typing import Any
 from pymol.Qt import QtCore, QtWidgets
 
 from ..errors import UserError
-from ..measure.gate import gate_weights
+from ..measure.gate import GateWeights, gate_weights
 from ..measure.profile import MEASURES, Profile
 from .advice import sentence
 from .chart_view import ChartView
 from .desk import Desk
 from .emit import command, number_text, path_text, selection_text
-from .parts import Form, button, choice, column, expanding, hint, real, refill, row
+from .looking import Looking
+from .parts import Form, ask_file, button, choice, column, expanding, hint, real, refill, row
 
 EVERY_MS = 400
 SELECTION = "sele"
 """Selection that a clicked residue goes to, as PyMOL's own clicks do."""
-FILES = "Table (*.csv);;Picture (*.png);;Drawing (*.svg);;Document (*.pdf)"
+FILES = ("Table (*.csv)", "Picture (*.png)", "Drawing (*.svg)", "Document (*.pdf)")
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ KINDS = (
 )  # fmt: skip
 
 
-class MeasureTab(QtWidgets.QWidget):
+class MeasureTab(Looking):
     """What to measure of which surface, and a chart of what was found.
 
     Args:
@@ -70,9 +71,10 @@ class MeasureTab(QtWidgets.QWidget):
     """
 
     def __init__(self, desk: Desk, parent: Any = None) -> None:
-        super().__init__(parent)
+        super().__init__(EVERY_MS, parent)
         self._desk, self._seen, self._found = desk, -1, None
         self.views: list[ChartView] = []
+        self._gates: dict[str, GateWeights] = {}
         self._make_fields()
         layout = column(self)
         layout.addLayout(self._form())
@@ -83,9 +85,6 @@ class MeasureTab(QtWidgets.QWidget):
         layout.addLayout(self._charts, 1)
         layout.addStretch(0)
         desk.watch.changed.connect(self._list_names)
-        self._timer = QtCore.QTimer(self)
-        self._timer.setInterval(EVERY_MS)
-        self._timer.timeout.connect(self._look)
         self._list_names()
         self._show_kind()
 
@@ -117,34 +116,26 @@ class MeasureTab(QtWidgets.QWidget):
         form = Form()
         form.add("Surface", self.surface, "A surface of this plugin.")
         form.add("Measure", self.kind, "What is to be measured.")
+        layout = column(None, 0)
+        layout.addLayout(form)
         self._rows = {
-            "by": (form.add("Motion", self.by, "Of what the bars show the mean."), self.by),
-            "pocket": (
-                form.add("Around", self.pocket, "Atoms that the pocket lies around."),
-                self.pocket,
+            "by": _alone("Motion", self.by, "Of what the bars show the mean."),
+            "pocket": _alone("Around", self.pocket, "Atoms that the pocket lies around."),
+            "radius": _alone("Within", row(self.radius, None), "Distance from those atoms."),
+            "trajectory": _alone(
+                "Trajectory", self.trajectory, "Object with several states: the truth."
             ),
-            "radius": (
-                form.add("Within", self.radius, "Distance from those atoms [Å]."),
-                self.radius,
-            ),
-            "trajectory": (
-                form.add("Trajectory", self.trajectory, "Object with several states: the truth."),
-                self.trajectory,
-            ),
-            "interval": (
-                form.add("Interval", self.interval, "Time between the trajectory's states."),
-                self.interval,
-            ),
+            "interval": _alone("Interval", self.interval, "Time between the trajectory's states."),
         }
-        return form
+        for box in self._rows.values():
+            layout.addWidget(box)
+        return layout
 
     def set_active(self, active: bool) -> None:
         """Look for what commands have found, or rest."""
         if active:
-            self._look()
-            self._timer.start()
-        else:
-            self._timer.stop()
+            self._list_names()
+        super().set_active(active)
 
     @property
     def chosen(self) -> Kind:
@@ -165,7 +156,7 @@ class MeasureTab(QtWidgets.QWidget):
             self._show_gate(surface)
             return
         self._desk.attempt(lambda: self.line())
-        self._look()
+        self.look()
 
     def line(self, file: str = "") -> str:
         """The command.
@@ -202,16 +193,16 @@ class MeasureTab(QtWidgets.QWidget):
         if typed:
             self.pocket.setCurrentText(typed)
         self.measure.setEnabled(bool(watch.surfaces))
+        self._show_kept()
 
     def _show_kind(self) -> None:
         kind = self.chosen
-        for name, widgets in self._rows.items():
-            for widget in widgets:
-                widget.setVisible(name in kind.fields)
+        for name, box in self._rows.items():
+            box.setVisible(name in kind.fields)
         self.about.setText(kind.about)
         self._show_kept()
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Show what a command has found since, and how far one is."""
         workspace = self._desk.workspace
         if workspace.measurements != self._seen:
@@ -224,12 +215,14 @@ class MeasureTab(QtWidgets.QWidget):
 
     def _show_kept(self) -> None:
         """Show what was measured last of the chosen surface."""
-        key = self.chosen.command, self.surface.currentData() or ""
-        self._show(self._desk.workspace.measured.get(key))
+        word, surface = self.chosen.command, self.surface.currentData() or ""
+        kept = self._desk.workspace.measured
+        self._show(kept.get((word, surface)) if word else self._gates.get(surface))
 
     def _show_gate(self, surface: str) -> None:
         try:
-            self._show(gate_weights(self._desk.workspace.surface(surface)))
+            self._gates[surface] = gate_weights(self._desk.workspace.surface(surface))
+            self._show_kept()
         except UserError as error:
             self._desk.failed.emit(error)
 
@@ -252,13 +245,21 @@ class MeasureTab(QtWidgets.QWidget):
             self._desk.do(f"select {SELECTION}, {self._found.selection(k)}")
 
     def _save(self) -> None:
-        name, _ = QtWidgets.QFileDialog.getSaveFileName(self, "Save", "", FILES)
+        name = ask_file(self, f"{self.surface.currentData()}.csv", FILES)
         if name:
             self._desk.attempt(lambda: self.line(name))
 
 
 def _unless(value: str, usual: str) -> str | None:
     return None if value == usual else value
+
+
+def _alone(text: str, field: Any, tip: str) -> Any:
+    """A row that takes no space while it is hidden, which those of a form do in Qt 5."""
+    box, form = QtWidgets.QWidget(), Form()
+    form.add(text, field, tip)
+    box.setLayout(form)
+    return box
 
 
 def _scrolled_sideways(view: Any) -> Any:

@@ -211,6 +211,23 @@ def scrolled(widget: Any) -> Any:
     return area
 
 
+def ask_file(parent: Any, proposed: str, kinds: Iterable[str]) -> str:
+    """Ask where something is to be saved; empty if it is not to be.
+
+    Args:
+        parent: The tab that asks.
+        proposed: A file name.
+        kinds: What it may be, each with its ending in brackets: ``Table (*.csv)``.
+
+    Returns:
+        A path with the ending of the chosen kind, if none was typed.
+    """
+    name, kind = QtWidgets.QFileDialog.getSaveFileName(parent, "Save", proposed, ";;".join(kinds))
+    if name and "." not in name.replace("\\", "/").rsplit("/", 1)[-1]:
+        name += kind[kind.index("*") + 1 : -1]
+    return str(name)
+
+
 def sure(parent: Any, text: str, more: str, verb: str) -> bool:
     """Ask before something that cannot be undone; whether it is wanted.
 

@@ -7,6 +7,7 @@ from typing import Any
 from pymol.Qt import QtCore, QtWidgets
 
 from .desk import Desk
+from .looking import Looking
 from .parts import column, hint, row, whole
 
 EVERY_MS = 200
@@ -14,7 +15,7 @@ FPS = 15
 """Frames a second until another speed is chosen."""
 
 
-class Player(QtWidgets.QWidget):
+class Player(Looking):
     """Buttons, a slider over the frames, speed, and whether the movie turns back at its end.
 
     Args:
@@ -22,7 +23,7 @@ class Player(QtWidgets.QWidget):
     """
 
     def __init__(self, desk: Desk, parent: Any = None) -> None:
-        super().__init__(parent)
+        super().__init__(EVERY_MS, parent)
         self._desk = desk
         self._count = 0
         style, icon = self.style(), QtWidgets.QStyle.StandardPixmap
@@ -52,9 +53,6 @@ class Player(QtWidgets.QWidget):
         self.note = hint()
         layout.addWidget(self.note)
         self.note.hide()
-        self._timer = QtCore.QTimer(self)
-        self._timer.setInterval(EVERY_MS)
-        self._timer.timeout.connect(self.look)
         self.look()
 
     def _tool(self, icon: Any, tip: str, action: Any) -> Any:
@@ -72,10 +70,7 @@ class Player(QtWidgets.QWidget):
             self.fps.blockSignals(True)
             self.fps.setValue(fps)
             self.fps.blockSignals(False)
-            self.look()
-            self._timer.start()
-        else:
-            self._timer.stop()
+        super().set_active(active)
 
     def look(self) -> None:
         """Show where the movie is."""

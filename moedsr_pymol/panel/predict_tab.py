@@ -11,19 +11,17 @@ from ..backends import BACKENDS
 from ..commands.prediction import MESHES
 from ..servers import known_servers
 from ..settings import load_settings
-from .card import CardDialog, read_card
 from .desk import Desk
 from .job_view import JobView
-from .light import Answer, Light
+from .light import Light
+from .model_choice import ModelChoice
+from .molecule_choice import MoleculeChoice
 from .order import FRAMES, NORMAL, SPACINGS, PredictOrder, known_options
 from .parts import (
     Form,
-    button,
     choice,
     choose,
     column,
-    expanding,
-    hint,
     real,
     refill,
     row,
@@ -32,8 +30,6 @@ from .parts import (
 
 SEEDS = 2**31 - 1
 """Highest seed that the field takes; the command takes higher ones."""
-SETTLE_MS = 300
-"""Pause in typing after which a selection is looked at [ms]."""
 MESH_NAMES = {
     "tracked": "Follow the points (tracked)",
     "marching_cubes": "New mesh each frame",
@@ -50,41 +46,26 @@ class PredictTab(QtWidgets.QWidget):
 
     def __init__(self, desk: Desk, parent: Any = None) -> None:
         super().__init__(parent)
-        self._desk, self._models = desk, list[dict[str, Any]]()
+        self._desk = desk
         self._make_fields()
         self._lay_out()
         self._recall()
         self.jobs = JobView(desk, self)
         self._body.addWidget(self.jobs)
         self._body.addStretch(1)
-        desk.watch.changed.connect(self._list_molecules)
         desk.backend_changed.connect(self._list_backends)
-        self._settle = QtCore.QTimer(self)
-        self._settle.setSingleShot(True)
-        self._settle.setInterval(SETTLE_MS)
-        self._settle.timeout.connect(self._look_at_selection)
-        self.selection.editTextChanged.connect(lambda _: self._settle.start())
         self.backend.activated.connect(lambda _: self._watch_backend())
-        self.light.answered.connect(self._list_models)
+        self.light.answered.connect(self.models.take)
         self.jobs.asked.connect(self.predict)
         self.jobs.answered.connect(self.light.look)
         self._list_backends()
-        self._list_molecules()
-        self._list_models(Answer("", "", ""))
 
     def _make_fields(self) -> None:
-        self.selection = QtWidgets.QComboBox()
-        self.selection.setEditable(True)
-        self.selection.setInsertPolicy(QtWidgets.QComboBox.InsertPolicy.NoInsert)
-        self.selection.setMinimumContentsLength(12)
-        expanding(self.selection)
-        self.selection.lineEdit().setPlaceholderText("load a molecule, or type a selection")
-        self.about = hint()
-        self.state = whole(0, 1, 0)
-        self.state.setSpecialValueText("shown")
-        self.states = QtWidgets.QLabel()
-        self.model = choice()
-        self.card = button("Card…", self._open_card, "What the model was trained on, and how good")
+        self.molecule = MoleculeChoice(self._desk, self)
+        self.models = ModelChoice(
+            self._desk, lambda: self.backend.currentData() or "",
+            self._desk.choices.get("model", ""), self,
+        )  # fmt: skip
         self.frames = whole(*FRAMES_RANGE, FRAMES)
         self.duration = QtWidgets.QComboBox()
         self.duration.setEditable(True)
@@ -103,16 +84,8 @@ class PredictTab(QtWidgets.QWidget):
     def _lay_out(self) -> None:
         inner = self._body = column(self)
         form = Form()
-        form.add(
-            "Molecule", self.selection,
-            "An object or a named selection of PyMOL, or any selection of one object.",
-        )  # fmt: skip
-        form.addRow("", self.about)
-        form.add(
-            "State", row(self.state, self.states, None),
-            "State of the molecule to start from; 'shown' is the one that PyMOL shows.",
-        )  # fmt: skip
-        form.add("Model", row(self.model, self.card, stretch=0), "What predicts the motion.")
+        self.molecule.add_to(form)
+        self.models.add_to(form)
         form.add(
             "Frames", row(self.frames, None),
             "Frames of the movie, one state each. The first is the molecule as it is.",
@@ -120,8 +93,9 @@ class PredictTab(QtWidgets.QWidget):
         if "duration" in known_options():
             form.add("Duration", self.duration, "Time between the first and the last frame.")
         form.add(
-            "Mesh", self.spacing,
-            "Edge length of the triangles. Fine takes about three times as long as preview.",
+            "Spacing", self.spacing,
+            "Edge length of the triangles. Normal makes three times as many as preview, fine six "
+            "times.",
         )  # fmt: skip
         inner.addLayout(form)
         inner.addWidget(self._more_options())
@@ -142,7 +116,7 @@ class PredictTab(QtWidgets.QWidget):
         self._extra = QtWidgets.QWidget()
         form = Form()
         form.add(
-            "Points", self.mesh,
+            "Mesh", self.mesh,
             "Points that follow the motion can be compared from frame to frame; a new mesh each "
             "frame follows closing clefts more closely.",
         )  # fmt: skip
@@ -177,7 +151,8 @@ class PredictTab(QtWidgets.QWidget):
         self.seed.setValue(kept.get("seed", 0))
         self.duration.setCurrentText(kept.get("duration", ""))
         self.more.setChecked(kept.get("more", False))
-        self._wanted_model, self._wanted_backend = kept.get("model", ""), kept.get("backend", "")
+        self._used_backend = ""
+        self._wanted_backend = kept.get("backend", "")
 
     def remember(self) -> None:
         """Tell the choices what is chosen."""
@@ -185,10 +160,17 @@ class PredictTab(QtWidgets.QWidget):
             ("frames", self.frames.value()), ("spacing", self.spacing.currentData()),
             ("mesh", self.mesh.currentData()), ("color", self.color.currentData()),
             ("seed", self.seed.value()), ("duration", self.duration.currentText()),
-            ("more", self.more.isChecked()), ("model", self.model.currentData() or ""),
+            ("more", self.more.isChecked()), ("model", self.models.name),
             ("backend", self.backend.currentData() or ""),
         ):  # fmt: skip
             self._desk.choices.set(name, value)
+
+    def set_active(self, active: bool) -> None:
+        """Show how things are now, and ask the backend now and then; or rest."""
+        if active:
+            self._list_backends()
+            self.molecule.look()
+        self.light.set_active(active)
 
     @property
     def order(self) -> PredictOrder:
@@ -196,10 +178,10 @@ class PredictTab(QtWidgets.QWidget):
         used = load_settings()["backend"] or "local"
         backend = self.backend.currentData() or used
         return PredictOrder(
-            selection=self.selection.currentText(),
+            selection=self.molecule.text,
             frames=self.frames.value(),
-            state=self.state.value(),
-            model=self.model.currentData() or "",
+            state=self.molecule.state.value(),
+            model=self.models.name,
             spacing=self.spacing.currentData(),
             mesh=self.mesh.currentData(),
             seed=self.seed.value(),
@@ -213,99 +195,27 @@ class PredictTab(QtWidgets.QWidget):
     def predict(self) -> None:
         """Start what is chosen."""
         self.remember()
+        self._desk.choices.keep()
         self.jobs.begin()
-        self._desk.attempt(lambda: self.order.line())
+        order, before = self.order, set(self._desk.jobs.values())
+        self._desk.attempt(order.line)
+        for name, job in self._desk.jobs.items():
+            if job not in before:
+                self._desk.orders[name] = order
         self.jobs.follow()
-
-    def _list_molecules(self) -> None:
-        watch, text = self._desk.watch, self.selection.currentText()
-        self.selection.blockSignals(True)
-        self.selection.clear()
-        self.selection.addItems(watch.molecules)
-        if watch.molecules and watch.selections:
-            self.selection.insertSeparator(len(watch.molecules))
-        self.selection.addItems(watch.selections)
-        gone = text not in (*watch.molecules, *watch.selections) and text == self._listed
-        fallback = watch.molecules[-1] if watch.molecules else ""
-        self.selection.setCurrentText(fallback if gone or not text else text)
-        self._listed = self.selection.currentText()
-        self.selection.blockSignals(False)
-        self._look_at_selection()
-
-    _listed = ""
-    """What was chosen when the list was made; when its object goes, another one is chosen."""
-
-    def _look_at_selection(self) -> None:
-        """Say how large the selection is, or why it is none."""
-        text, cmd = self.selection.currentText().strip(), self._desk.cmd
-        self._listed = text if text in self._desk.watch.molecules else self._listed
-        if not text:
-            self.about.setText("Open a structure in PyMOL to begin.")
-            self._set_states(1)
-            return
-        try:
-            atoms = cmd.count_atoms(f"({text}) and polymer")
-            residues = cmd.count_atoms(f"bycalpha (({text}) and polymer)")
-            names = cmd.get_object_list(f"({text})") or []
-        except Exception:  # PyMOL raises different types from version to version
-            self.about.setText("This is neither an object nor a selection.")
-            return
-        self._set_states(max(cmd.count_states(names[0]), 1) if len(names) == 1 else 1)
-        if len(names) > 1:
-            self.about.setText(f"Spans {len(names)} objects; select within one.")
-        elif not atoms:
-            self.about.setText("Holds no protein or nucleic acid.")
-        else:
-            counted = f"{residues:,} residues, " if residues else ""
-            self.about.setText(f"{counted}{atoms:,} atoms of protein or nucleic acid")
-
-    def _set_states(self, count: int) -> None:
-        self.state.setMaximum(count)
-        self.state.setEnabled(count > 1)
-        self.states.setText(f"of {count}")
 
     def _list_backends(self) -> None:
         used = load_settings()["backend"] or "local"
         items = [("This computer", name) for name in BACKENDS]
         items += [(s.name or s.url.split("//")[-1], s.url) for s in known_servers()]
-        first = not self.backend.count()
         refill(self.backend, items, used)
-        if first and self._wanted_backend:
+        if used != self._used_backend:  # chosen elsewhere, or seen for the first time
+            choose(self.backend, used)
+        self._used_backend = used
+        if self._wanted_backend:
             choose(self.backend, self._wanted_backend)
+            self._wanted_backend = ""
         self._watch_backend()
 
     def _watch_backend(self) -> None:
         self.light.watch(self.backend.currentData() or "")
-
-    def _list_models(self, answer: Answer) -> None:
-        """Offer the models of the backend, once it tells them."""
-        if answer.models or not self.model.count():
-            self._models = answer.models
-            default = next((m for m in self._models if m.get("default")), {})
-            usual = f"Default ({default['name']})" if default else "Default"
-            items = [(usual, ""), *((str(m["name"]), str(m["name"])) for m in self._models)]
-            refill(self.model, items, self._wanted_model)
-            for k, model in enumerate(self._models):
-                tip = QtCore.Qt.ItemDataRole.ToolTipRole
-                self.model.setItemData(k + 1, str(model.get("summary", "")), tip)
-        self.card.setEnabled(bool(self._carded()))
-
-    def _carded(self) -> str:
-        """Name of the chosen model, if it has a card."""
-        wanted = self.model.currentData()
-        for model in self._models:
-            if (model["name"] == wanted if wanted else model.get("default")) and model.get("card"):
-                return str(model["name"])
-        return ""
-
-    def _open_card(self) -> None:
-        model, backend = self._carded(), self.backend.currentData() or ""
-        self._desk.background.ask(
-            lambda: read_card(backend, model),
-            lambda text: self._show_card(model, text),
-            self._desk.failed.emit,
-        )
-
-    def _show_card(self, model: str, text: str) -> None:
-        self.card_dialog = CardDialog(model, text, self)
-        self.card_dialog.show()

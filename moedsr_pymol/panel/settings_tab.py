@@ -96,7 +96,7 @@ class SettingsTab(QtWidgets.QWidget):
         return _section("This computer", form)
 
     def _kept(self) -> Any:
-        self.folder, self.used = QtWidgets.QLineEdit(str(jobs_dir())), QtWidgets.QLabel("…")
+        self.folder, self.used = QtWidgets.QLineEdit(_shown(jobs_dir())), QtWidgets.QLabel("…")
         self.folder.setReadOnly(True)
         self.folder.setCursorPosition(0)
         self.clear = button("Clear…", self._clear, "Delete the finished jobs on this computer")
@@ -133,7 +133,7 @@ class SettingsTab(QtWidgets.QWidget):
         self.running.setText("runs" if local.running else "not started yet")
         self.stop.setEnabled(local.running)
         ours = installed()
-        self.installed.setText("installed here" if ours else "not installed by this button")
+        self.installed.setText("installed here" if ours else "not installed from here")
         self.remove.setVisible(ours is not None)
         self._measure()
 
@@ -222,6 +222,14 @@ def _section(title: str, form: Any) -> Any:
         layout.addWidget(heading(title))
     layout.addLayout(form)
     return box
+
+
+def _shown(folder: Path) -> str:
+    """A path with ``~`` for the user's own folder."""
+    try:
+        return str(Path("~") / folder.relative_to(Path.home()))
+    except ValueError:
+        return str(folder)
 
 
 def folder_size(folder: Path) -> tuple[int, int]:

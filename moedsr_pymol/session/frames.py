@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..cgo import Layout
-from ..remote import FrameState, decode_frame, encode_frame
+from ..remote import FrameState, decode_frame, encode_frame, unzigzag, zigzag
 
 if TYPE_CHECKING:
     from ..surface import Frame
@@ -174,9 +174,10 @@ def unpack_nearest(arrays: dict[str, np.ndarray], points: int) -> dict[int, np.n
 
 
 def _planes(values: np.ndarray) -> np.ndarray:
-    """Lowest bytes of all numbers, then their next; (4 n,)."""
-    return values.astype("<i4").view(np.uint8).reshape(-1, 4).T.ravel()
+    """Lowest bytes of all numbers, signs folded, then their next; (4 n,)."""
+    return zigzag(values).astype("<u4").view(np.uint8).reshape(-1, 4).T.ravel()
 
 
 def _from_planes(planes: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(planes.reshape(4, -1).T).view("<i4").ravel().astype(np.int64)
+    numbers = np.ascontiguousarray(planes.reshape(4, -1).T).view("<u4").ravel()
+    return unzigzag(numbers.astype(np.int64))

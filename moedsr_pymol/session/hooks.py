@@ -33,14 +33,16 @@ def moedsr_save_surfaces(session: dict[str, Any], *, _self: Any) -> bool:
 
 def moedsr_restore_surfaces(session: dict[str, Any], *, _self: Any) -> bool:
     """PyMOL has read a session; it is good to PyMOL whatever becomes of our part of it."""
-    surfaces, problems = surfaces_of(session, _self)
-    for problem in problems:
-        _say(problem)
-    if surfaces:
-        try:
+    try:
+        surfaces, problems = surfaces_of(session, _self)
+        for problem in problems:
+            _say(problem)
+        if surfaces:
             run_task(Restoration(surfaces, Workspace.of(_self), _self), None, _self)
-        except UserError as error:
-            _say(str(error))
+    except UserError as error:
+        _say(str(error))
+    except Exception as error:  # PyMOL would take the whole session for a failure
+        _say(f"the session's predictions could not be taken up: {error}")
     return True
 
 

@@ -6,8 +6,10 @@ from collections import deque
 from typing import Any
 
 from ..errors import UserError
+from ..follow import lay_on_one_of
 from ..labels import keep_label, load_labels
 from ..marks import find_all_marked, set_mark
+from ..placement import remember_place
 from ..surface import Surface
 from ..workspace import Workspace
 from .record import read_record
@@ -52,6 +54,9 @@ def surfaces_of(session: dict[str, Any], _self: Any) -> tuple[list[Surface], lis
         except UserError as error:
             problems.append(str(error))
             continue
+        if name != record["object"]:  # its molecule has got another name, too
+            renamed = [other for other in _self.get_names("objects") if other not in known]
+            lay_on_one_of(renamed[::-1], surface, _self)
         _adopt(surface, workspace, _self)
         surfaces.append(surface)
     return surfaces, problems
@@ -72,6 +77,8 @@ def _object_of(record: dict[str, Any], known: set[str], taken: set[str], _self: 
 def _adopt(surface: Surface, workspace: Workspace, _self: Any) -> None:
     """Make an object a surface again, under a mark of its own, and remember its job."""
     set_mark(surface.name, surface.mark, _self)
+    if surface.hold is not None:
+        remember_place(surface.name, surface.hold.matrix, _self)
     surface.show_as_it_is()
     workspace.add(surface, _self)
     if surface.job and surface.label is not None and surface.job not in load_labels():

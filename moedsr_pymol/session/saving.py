@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..marks import is_mark
+from ..placement import object_matrix
 from ..surface import Surface
 from ..workspace import Workspace
 from .record import write_record
@@ -63,6 +64,5 @@ def _mark(entry: list[Any]) -> str:
 def _shorten(data: list[Any], surface: Surface, _self: Any) -> None:
     """Leave the first state, and the place that the object has now: it may just have followed."""
     data[_COUNT], data[_STATES] = 1, data[_STATES][:1]
-    placed = _self.get_object_ttt(surface.name)
-    if placed is not None:
-        data[_HEADER][_TTT_FLAG], data[_HEADER][_TTT] = 1, list(placed)
+    placed = object_matrix(surface.name, _self)
+    data[_HEADER][_TTT_FLAG], data[_HEADER][_TTT] = 1, placed.ravel().tolist()

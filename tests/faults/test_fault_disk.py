@@ -1,6 +1,6 @@
 """A disk that is full: a small one in memory, which is filled to the last byte.
 
-It takes an administrator of a Linux computer to make one. ``test_backend_durable.py`` and
+It takes an administrator of a Linux computer to make one. ``test_backend_kept.py`` and
 ``test_backend_refusals.py`` let single writes fail for want of space, everywhere and in short.
 """
 

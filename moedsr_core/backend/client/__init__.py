@@ -3,6 +3,7 @@
 The plugin carries a copy, so nothing else of the core is imported, and Python 3.9 must do.
 """
 
+from ..wire.frame_archive import unzigzag, zigzag
 from ..wire.frames import FrameState
 from ..wire.frames import decode as decode_frame
 from ..wire.frames import encode as encode_frame
@@ -40,4 +41,6 @@ __all__ = [
     "read_token",
     "refuse_readable_by_others",
     "stage_of",
+    "unzigzag",
+    "zigzag",
 ]
