@@ -32,7 +32,10 @@ class Arguments:
     """Folder that holds one folder per protein: NAME.pdb with NAME_R1.xtc …, or top.pdb with
     traj.xtc."""
     out: Path
-    """Folder for the trees, and for samples/, which are measured once and kept."""
+    """Folder for the trees."""
+    samples: Path | None = None
+    """Folder of what is measured, where it is not to be in --out. That of a training of
+    moedsr-anchored, RUN/samples, serves with its --references 10 and --points 12000."""
     split: Path = SPLIT
     """Which proteins are for what."""
     config: tyro.conf.OmitArgPrefixes[TreeConfig] = field(default_factory=TreeConfig)
@@ -57,9 +60,8 @@ def _run(argv: list[str] | None, console: Console) -> None:
                 tasks[stage] = bar.add_task(what, total=total)
             bar.update(tasks[stage], description=what, completed=done, total=total)
 
-        grow_from_split(
-            read_split(arguments.split), arguments.data, arguments.out, arguments.config, tell
-        )
+        split, kept = read_split(arguments.split), arguments.samples or arguments.out / "samples"
+        grow_from_split(split, arguments.data, arguments.out, kept, arguments.config, tell)
     print(arguments.out)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +44,15 @@ class TreeConfig:
     """How many of those frames serve as the input structure."""
     points: int = 4000
     """Points around each reference surface."""
+    rows: int = 250_000
+    """Points of all surfaces together that trees are grown on, at most; of more, every so many."""
 
     def __post_init__(self) -> None:
         """Refuse what grows nothing."""
         check_number("frames", self.frames, 3, 100_000, whole=True)
         check_number("references", self.references, 1, 100_000, whole=True)
         check_number("points", self.points, 1, 10_000_000, whole=True)
+        check_number("rows", self.rows, 2 * LEAST_ROWS, 10**9, whole=True)
         check_number("rounds", self.rounds, 1, 100_000, whole=True)
         check_number("leaves", self.leaves, 2, 10_000, whole=True)
         check_number("rate", self.rate, 1e-4, 1.0)
@@ -68,6 +71,7 @@ def grow_from_split(
     split: dict[str, list[dict[str, Any]]],
     data: Path,
     out: Path,
+    kept: Path,
     config: TreeConfig,
     tell: Tell = lambda what, done, total: None,
 ) -> None:
@@ -76,7 +80,8 @@ def grow_from_split(
     Args:
         split: From :func:`splits.read_split`.
         data: Folder that holds one folder per protein.
-        out: Folder of the trees; what is measured is kept in its ``samples``.
+        out: Folder of the trees.
+        kept: Folder of what is measured, or was measured before with the same configuration.
         config: How.
         tell: Told of every step; may raise to stop.
 
@@ -91,7 +96,8 @@ def grow_from_split(
     samples: list[tuple[str, MotionSample]] = []
     for done, entry in enumerate(entries):
         tell(f"measuring {entry['name']}", done, len(entries))
-        samples += _measured(data, out / "samples", entry, config.samples)
+        samples += _measured(data, kept, entry, config.samples)
+    tell("measuring", len(entries), len(entries))
     forests = grow(samples, config, tell)
     proteins = {name: sequence_digest(sample.structure) for name, sample in samples}
     save_trees(out, forests, proteins, asdict(config))
@@ -124,7 +130,7 @@ def grow(
         InputError: If LightGBM is not installed, or there are too few points or frames.
     """
     library = lightgbm()
-    samples = [(name, sample) for name, sample in samples if len(sample.distances) > 1]
+    samples = _thinned(samples, config.rows)
     table, weights = _rows(samples)
     forests = {}
     for name, (objective, statistic) in STATISTICS.items():
@@ -141,6 +147,21 @@ def grow(
         settings = _settings(config) | {"objective": objective}
         forests[name] = library.train(settings, rows, config.rounds, callbacks=[told])
     return forests
+
+
+def _thinned(samples: list[tuple[str, MotionSample]], rows: int) -> list[tuple[str, MotionSample]]:
+    """Every so many points of what has a fluctuation."""
+    moving = [(name, sample) for name, sample in samples if len(sample.distances) > 1]
+    step = max(1, -(-sum(len(sample.points) for _, sample in moving) // rows))
+    return [
+        (
+            name,
+            replace(
+                s, points=s.points[::step], start=s.start[::step], distances=s.distances[:, ::step]
+            ),
+        )
+        for name, s in moving
+    ]
 
 
 def _rows(
