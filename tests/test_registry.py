@@ -230,7 +230,8 @@ def test_a_folder_of_something_else_is_refused_without_a_number_of_an_error(tmp_
         load_model(tmp_path)
     assert str(refused.value) == (
         f"{tmp_path} does not hold a moedsr model: it lacks model.json and model.safetensors; give "
-        "the folder `weights` of a run, or a name that `moedsr models` lists"
+        "the folder `weights` of a run, `best/weights` of one that was stopped, or a name that "
+        "`moedsr models` lists"
     )
 
 

@@ -18,6 +18,8 @@ def test_every_route_is_described():
     assert described | {("GET", APP.openapi_url), ("HEAD", APP.openapi_url)} == set(ROUTES)
 
 
+# Hypothesis takes a thread's use of `random`, of the server or its client, for a strategy's own.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda op: f"{op.method} {op.path}")
 def test_requests_made_from_the_description_are_answered(lab, operation, count):
     client, jobs = lab.client(), []
