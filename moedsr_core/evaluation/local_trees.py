@@ -43,7 +43,6 @@ STATISTICS: dict[str, tuple[str, Callable[..., np.ndarray]]] = {
 and the later surfaces. One forest each."""
 RECORD = "trees.json"
 """File that says what the trees of a folder are."""
-_LAST_WORDS = "end of parameters"
 _ASKED = "grow them with scripts/local_trees.py"
 
 
@@ -151,18 +150,18 @@ def save_trees(
     Raises:
         InputError: If the disk is full, or the place cannot be written to.
     """
+    texts = {name: forests[name].model_to_string().encode() for name in STATISTICS}
     record = {
         "program": "moedsr",
+        "sha256": {name: hashlib.sha256(text).hexdigest() for name, text in texts.items()},
         "feature_version": FEATURE_VERSION,
         "features": list(FEATURES),
         "proteins": dict(proteins),
         "settings": settings,
     }
     with whole_folder(folder) as draft:
-        for name in STATISTICS:
-            (draft / f"{name}.txt").write_text(
-                forests[name].model_to_string(), encoding="utf-8", newline="\n"
-            )
+        for name, text in texts.items():
+            (draft / f"{name}.txt").write_bytes(text)
         (draft / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 
@@ -179,12 +178,10 @@ def load_trees(folder: Path) -> LocalTrees:
     for name in STATISTICS:
         path = folder / f"{name}.txt"
         try:
-            text = path.read_text(encoding="utf-8")
-            if _LAST_WORDS not in text:
-                raise ValueError("its end is missing")
-            forests[name] = library.Booster(model_str=text)
-            if forests[name].feature_name() != list(FEATURES):
-                raise ValueError("its features are others")
+            text = path.read_bytes()
+            if hashlib.sha256(text).hexdigest() != record["sha256"][name]:  # LightGBM would crash
+                raise ValueError("it is not what was written")
+            forests[name] = library.Booster(model_str=text.decode())
         except (OSError, ValueError, library.basic.LightGBMError) as error:
             raise CheckpointError(
                 f"the trees in {path} cannot be read ({reason(error)}); {_ASKED} again"
@@ -196,6 +193,7 @@ def _read_record(folder: Path) -> dict[str, Any]:
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         version, features = record["feature_version"], record["features"]
+        sums = {name: str(record["sha256"][name]) for name in STATISTICS}
         seen = {str(name): str(digest) for name, digest in record["proteins"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
@@ -207,4 +205,4 @@ def _read_record(folder: Path) -> dict[str, Any]:
             f"the trees in {folder} were grown on features of version {version}, and this version "
             f"of moedsr describes points in version {FEATURE_VERSION}; {_ASKED} anew"
         )
-    return {**record, "proteins": seen}
+    return {**record, "proteins": seen, "sha256": sums}
