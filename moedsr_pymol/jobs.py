@@ -125,6 +125,8 @@ class Job:
 
     def _on_frame(self, frame: Frame) -> None:
         if not self.surface.frames:
+            if self.surface.name in self._workspace.surfaces:
+                self.progress.say("takes the place of the surface that had this name")
             self._workspace.make_room(self.surface.name, self._cmd)
             self._workspace.add(self.surface, self._cmd)
         self.surface.frames.append(frame)

@@ -33,7 +33,7 @@ class Workspace:
         """What each measuring command last found of each surface, by both names."""
         self.measurements = 0
         """How many measurements there have been."""
-        self.bfactors: dict[str, dict[tuple, float]] = {}
+        self.bfactors: dict[str, dict[tuple, list[float]]] = {}
         """B-factors of objects before a profile took their place."""
         self.installation: Installation | None = None
         self.moved = False

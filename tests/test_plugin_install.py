@@ -193,3 +193,10 @@ def test_the_zip_holds_all_that_the_core_is_built_of(tmp_path):
     kept |= {root / "setup.py", root / "README.md", root / "constraints.txt"}
     assert kept <= {root / name for name in packed.namelist()}
     assert packed.read("setup.py") == (root / "setup.py").read_bytes()
+
+
+def test_a_folder_that_cannot_be_written_is_named(computer, monkeypatch):
+    computer()
+    monkeypatch.setattr(plan.os, "access", lambda *_: False)
+    with pytest.raises(UserError, match=r"cannot be made, for .* is closed to you"):
+        installation_plan("no")

@@ -87,6 +87,23 @@ def test_b_factors_take_the_profile_and_what_was_there_comes_back(cmd):
         call(cmd, "moedsr_profile", "prot_surf", bfactor="restore")
 
 
+def test_b_factors_come_back_to_their_atoms_under_other_names_and_numbers(cmd):
+    cmd.alter("prot", "b = rank + 0.5")
+    before = bfactors(cmd, "prot")
+    call(cmd, "moedsr_profile", "prot_surf", bfactor="1")
+    cmd.alter("prot", "resi = str(int(resi) + 3)")
+    with pytest.raises(CmdException, match="renumbered or replaced"):
+        call(cmd, "moedsr_profile", "prot_surf", bfactor="1")
+    surface = surface_of(cmd)
+    surface.atoms = replace(surface.atoms, object_name="other")
+    cmd.set_name("prot", "other")
+    call(cmd, "moedsr_profile", "prot_surf", bfactor="restore")
+    assert bfactors(cmd, "other") == before
+    cmd.set_name("other", "prot")
+    cmd.alter("prot", "resi = str(int(resi) - 3)")
+    surface.atoms = replace(surface.atoms, object_name="prot")
+
+
 def test_a_fetched_surface_reads_its_residues_from_the_molecule_while_it_is_the_same(
     cmd, monkeypatch
 ):
@@ -151,3 +168,14 @@ def test_a_file_that_cannot_be_is_refused_before_the_work(cmd, tmp_path, file):
     with pytest.raises(CmdException, match=r"must end in \.csv|there is no folder"):
         call(cmd, "moedsr_shape", "prot_surf", str(tmp_path / file))
     assert Workspace.of(cmd).measurements == before
+
+
+def test_b_factors_outside_the_predicted_part_stay(cmd, monkeypatch):
+    with backend_double(monkeypatch):
+        call(cmd, "moedsr_predict", "prot and resi 3-8", frames=2, name="part")
+    cmd.alter("prot", "b = 7")
+    call(cmd, "moedsr_profile", "part", bfactor="1")
+    assert set(bfactors(cmd, "prot and not resi 3-8")) == {7.0}
+    assert 7.0 not in bfactors(cmd, "prot and resi 3-8")
+    call(cmd, "moedsr_profile", "part", bfactor="restore")
+    assert set(bfactors(cmd, "prot")) == {7.0}

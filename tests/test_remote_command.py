@@ -140,7 +140,7 @@ def test_while_a_job_waits_its_place_is_told_and_no_time(server, tmp_path, capsy
     lines = capsys.readouterr().err.splitlines()
     assert lines[1:7] == [
         "waiting, 2 before it: 0 of 9 frames",
-        "waiting, 0 before it: 0 of 9 frames",
+        "waiting: 0 of 9 frames",
         "frames: 2 of 9 frames",
         "frames: 4 of 9 frames, 25 s left",
         "waiting: 4 of 9 frames",

@@ -47,8 +47,9 @@ def moedsr_profile(
             diagram
 
         bfactor = 1: write the values into the B-factors of the molecule, of
-                every atom of the residue; buried residues get 0. PyMOL's undo
-                does not know of it, but what was there is kept until PyMOL ends
+                every atom of the residue; buried residues get 0, and what was
+                not predicted keeps its own. PyMOL's undo does not know of it,
+                but what was there is kept until PyMOL ends
             restore: put back what was there before
             0: leave them alone {default}
 
@@ -71,8 +72,9 @@ def moedsr_profile(
         write = choice("bfactor", bfactor, ("0", "1", "restore"))
         if write == "restore":
             molecule = found.atoms.object_name
-            restore_bfactors(molecule, workspace.bfactors, _self)
-            _say(quiet, f"{molecule}: B-factors are as they were before")
+            back, new = restore_bfactors(molecule, workspace.bfactors, _self)
+            more = f"; {counted(new, 'atom')} that came later kept theirs" if new else ""
+            _say(quiet, f"{molecule}: B-factors of {counted(back, 'atom')} are as before{more}")
             return None
         target = check_file(str(file).strip()) if given(file) else None
         by = choice("by", by, MEASURES)

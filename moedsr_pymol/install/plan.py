@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -50,8 +51,9 @@ class Plan:
         return [
             f"moedsr's core and PyTorch ({build}) are put into a Python environment of their own",
             f"in {environments_folder()}; PyMOL and your other programs stay as they are.",
-            f"About {size} on the disk ({self.free_mb / 1000:.0f} GB are free), {download} to "
-            "download: some minutes with a fast line.",
+            f"About {size} on the disk ({self.free_mb / 1000:.0f} GB are free, of which "
+            f"{SPARE_MB / 1000:.1f} GB must stay), {download} to download: some minutes with a "
+            "fast line.",
             "It can be cancelled at any time, and then leaves nothing behind.",
         ]
 
@@ -82,6 +84,7 @@ def installation_plan(gpu: str = "auto") -> Plan:
         size_mb=size,
         free_mb=free_mb(environments_folder()),
     )
+    refuse_closed(environments_folder())
     if plan.free_mb < size + SPARE_MB:
         raise UserError(
             f"an installation needs {size + SPARE_MB:,} MB in {environments_folder()}, where "
@@ -153,11 +156,29 @@ def _pythons() -> Iterator[str]:
             yield found
 
 
+def refuse_closed(folder: Path) -> None:
+    """Look whether a folder can be made.
+
+    Raises:
+        UserError: If not.
+    """
+    if not os.access(_there(folder), os.W_OK | os.X_OK):
+        raise UserError(
+            f"{folder} cannot be made, for {_there(folder)} is closed to you; name another folder "
+            "in the variable MOEDSR_ENV_DIR"
+        )
+
+
 def free_mb(folder: Path) -> float:
-    """Free space where a folder is or will be [MB]."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
+    """Free space where a folder is or will be [MB]; 0 where that cannot be told."""
     try:
-        return shutil.disk_usage(folder).free / 1e6
+        return shutil.disk_usage(_there(folder)).free / 1e6
     except OSError:
         return 0.0
+
+
+def _there(folder: Path) -> Path:
+    """The folder, or the one above it that is there."""
+    while not folder.is_dir() and folder != folder.parent:
+        folder = folder.parent
+    return folder

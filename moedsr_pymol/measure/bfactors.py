@@ -1,6 +1,7 @@
 """A profile in the B-factors of its molecule, and what stood there before.
 
-PyMOL cannot undo ``alter``, so the values that were there are kept until they are put back.
+PyMOL cannot undo ``alter``, so the values that were there are kept until they are put back. Atoms
+are known by what stays when residues are renumbered and objects renamed.
 """
 
 from __future__ import annotations
@@ -10,16 +11,16 @@ from typing import Any
 from ..errors import UserError
 from .profile import Profile
 
-_ATOM = "(segi, chain, resi, resn, name, alt)"
-Kept = dict[tuple, float]
-"""B-factor of every atom of an object, before we changed any."""
+_ATOM = "(ID, rank, resn, name, alt)"
+Kept = dict[tuple, list[float]]
+"""B-factors of an object's atoms before we changed any; of atoms that look alike, in order."""
 
 
 def write_bfactors(profile: Profile, kept: dict[str, Kept], _self: Any) -> int:
     """Give every atom of a residue its motion as B-factor.
 
-    Residues of the polymer without a part of the surface get 0. Ligands, ions and water keep what
-    they have. What was there is kept, once, whatever is written afterwards.
+    Residues that were predicted and have no part of the surface get 0; all else keeps what it has.
+    What was there is kept, once, whatever is written afterwards.
 
     Args:
         profile: What is written.
@@ -30,33 +31,66 @@ def write_bfactors(profile: Profile, kept: dict[str, Kept], _self: Any) -> int:
         Residues that were given a value.
 
     Raises:
-        UserError: If the molecule is gone.
+        UserError: If the molecule is gone, or holds less than half of the residues.
     """
     name = _present(profile.molecule, _self)
-    if name not in kept:
-        old: Kept = {}
-        _self.iterate(f"({name})", f"old[{_ATOM}] = b", space={"old": old}, quiet=1)
-        kept[name] = old
-    places = zip(profile.chain.tolist(), profile.resi.tolist())  # noqa: B905
-    values = dict(zip(places, profile.value.tolist()))  # noqa: B905
-    space = {"values": values}
-    _self.alter(
-        f"({name}) and polymer", "b = values.get((chain or segi, resi), 0.0)", space=space, quiet=1
-    )
-    return len(values)
+    places = zip(profile.chain.tolist(), profile.resi.tolist(), profile.resn.tolist())  # noqa: B905
+    values = {**dict.fromkeys(profile.buried, 0.0), **dict(zip(places, profile.value.tolist()))}  # noqa: B905
+    there: set[tuple] = set()
+    place = "(chain or segi, resi, resn)"
+    _self.iterate(f"({name})", f"there.add({place})", space={"there": there}, quiet=1)
+    found = len(there & set(values))
+    if 2 * found < len(values):
+        raise UserError(
+            f"'{name}' holds {found} of the {len(values)} residues that '{profile.surface}' was "
+            "made of, as if it had been renumbered or replaced; predict it again"
+        )
+    if _known_as(name, kept, _self) is None:
+        kept[name] = _read(name, _self)
+    _self.alter(f"({name})", f"b = values.get({place}, b)", space={"values": values}, quiet=1)
+    return found
 
 
-def restore_bfactors(molecule: str, kept: dict[str, Kept], _self: Any) -> None:
+def restore_bfactors(molecule: str, kept: dict[str, Kept], _self: Any) -> tuple[int, int]:
     """Put back what stood there before the first profile.
+
+    Returns:
+        Atoms that have their old value again, and atoms that were not there then.
 
     Raises:
         UserError: If nothing was changed, or the molecule is gone.
     """
     name = _present(molecule, _self)
-    if name not in kept:
+    known = _known_as(name, kept, _self)
+    if known is None:
         raise UserError(f"no B-factors of '{name}' were changed, so there are none to put back")
-    space = {"old": kept.pop(name)}
-    _self.alter(f"({name})", f"b = old.get({_ATOM}, b)", space=space, quiet=1)
+    old = {atom: list(values) for atom, values in kept.pop(known).items()}
+    count = [0, 0]
+
+    def before(atom: tuple, now: float) -> float:
+        values = old.get(atom)
+        count[0 if values else 1] += 1
+        return values.pop(0) if values else now
+
+    _self.alter(f"({name})", f"b = before({_ATOM}, b)", space={"before": before}, quiet=1)
+    return count[0], count[1]
+
+
+def _read(name: str, _self: Any) -> Kept:
+    rows: list[tuple] = []
+    _self.iterate(f"({name})", f"rows.append(({_ATOM}, b))", space={"rows": rows}, quiet=1)
+    found: Kept = {}
+    for atom, value in rows:
+        found.setdefault(atom, []).append(value)
+    return found
+
+
+def _known_as(name: str, kept: dict[str, Kept], _self: Any) -> str | None:
+    """Name under which an object's values are kept: its own, or that before it was renamed."""
+    if name in kept:
+        return name
+    names, atoms = _self.get_names("objects"), set(_read(name, _self))
+    return next((old for old in kept if old not in names and atoms <= set(kept[old])), None)
 
 
 def _present(molecule: str, _self: Any) -> str:

@@ -29,6 +29,7 @@ class Profile(Measurement):
         resn: Name of each, (n,).
         value: Mean over its points [Å], (n,).
         points: How many of the surface's points are nearest to it, (n,).
+        buried: Chain, number and name of the residues without a part of the surface.
     """
 
     surface: str
@@ -40,6 +41,7 @@ class Profile(Measurement):
     resn: np.ndarray
     value: np.ndarray
     points: np.ndarray
+    buried: tuple[tuple[str, str, str], ...] = ()
 
     def label(self, k: int) -> str:
         """``A/45 LEU``."""
@@ -105,6 +107,7 @@ def residue_profile(
     points = np.bincount(of_point, minlength=len(residues.resi))
     total = np.bincount(of_point, values.astype(np.float64), minlength=len(points))
     exposed = np.flatnonzero(points)
+    places = zip(*(part[points == 0].tolist() for part in residues.names))  # noqa: B905
     return Profile(
         surface=surface.name,
         molecule=surface.atoms.object_name,
@@ -115,6 +118,7 @@ def residue_profile(
         resn=residues.resn[exposed],
         value=total[exposed] / points[exposed],
         points=points[exposed],
+        buried=tuple((chain, resi, resn) for chain, resi, resn in places),
     )
 
 
@@ -141,7 +145,7 @@ def _fluctuation(surface: Surface) -> np.ndarray:
     there, planned = len(surface.frames), surface.planned
     if there < planned:
         raise UserError(
-            f"the fluctuation of '{surface.name}' is known once all {planned} frames are there "
-            f"({there} so far); wait, or take by=motion"
+            f"the fluctuation of '{surface.name}' is known once all {planned} frames are there, of "
+            f"which it holds {there}; take by=motion, or predict it again if it was cancelled"
         )
     raise UserError(f"'{surface.name}' holds no fluctuation; predict it, or take by=motion")

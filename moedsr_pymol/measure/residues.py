@@ -33,6 +33,11 @@ class Residues:
     resn: np.ndarray
     of_atom: np.ndarray
 
+    @property
+    def names(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Chain, number and name of each."""
+        return self.chain, self.resi, self.resn
+
     def of_points(self, surface: Surface, k: int) -> np.ndarray:
         """Residue nearest to each point of frame ``k``.
 

@@ -115,7 +115,7 @@ class _Reader:
 def stage_of(progress: dict[str, Any]) -> str:
     """What a progress record tells of, in words."""
     place, stage = progress.get("queue_position"), str(progress.get("stage"))
-    if isinstance(place, int):
+    if isinstance(place, int) and place > 0:
         return f"waiting, {place} before it"
     return "waiting" if stage == "queued" else stage
 
