@@ -142,9 +142,9 @@ def test_a_ctrl_c_leaves_nothing(script, tmp_path, monkeypatch):
     def interrupt(*_args, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(script, "evaluate", interrupt)
+    monkeypatch.setattr("moedsr_core.evaluation.evaluate.evaluate", interrupt)
     monkeypatch.setattr(script, "load_part", lambda *_: {"a": swelling()})
-    monkeypatch.setattr(script, "load_model", lambda *_: None)
+    monkeypatch.setattr("moedsr_core.models.registry.load_model", lambda *_: None)
     scores = tmp_path / "scores.json"
     arguments = ["--data", str(tmp_path), "--split", str(parts(tmp_path)), "--json", str(scores)]
     assert script.main(arguments) == 130

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from moedsr_core.data.splits import protein_of
 from moedsr_core.errors import InputError
 from moedsr_core.wording import reason
 
