@@ -34,7 +34,14 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from moedsr_core.errors import InputError
-from moedsr_core.models.base import Prepared, ProteinCode, ProteinInput, SurfaceModel
+from moedsr_core.models.base import (
+    Latent,
+    Prepared,
+    ProteinCode,
+    ProteinInput,
+    SurfaceModel,
+    Time,
+)
 from moedsr_core.models.displacement import RandomDisplacement
 from moedsr_core.models.experts.encoding import DEGREES, SphericalEncoding
 from moedsr_core.models.local import LocalEncoder, Surroundings
