@@ -16,7 +16,7 @@ import pytest
 from pymol_support import TESTS, child_environment, is_alive
 
 REPOSITORY = TESTS.parent
-FRAMES = 60
+FRAMES = 30
 
 pytestmark = [
     pytest.mark.window,
