@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .errors import UserError
-from .follow import follow
+from .follow import find_renamed, follow
 from .install import Installation
 from .jobs import Job
 from .marks import find_marked, mark_of, set_mark
@@ -86,6 +86,7 @@ class Workspace:
                 self._forget(surface)
         self._take_copies(_self)
         there = [one for one in self.surfaces.values() if not any(one is other for other in gone)]
+        find_renamed(there, _self)
         self.moved = any([follow(surface, _self, lightly=lightly) for surface in there])
 
     def _take_copies(self, _self: Any) -> None:
