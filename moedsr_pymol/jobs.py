@@ -12,6 +12,7 @@ from typing import Any
 
 from .arguments import counted
 from .errors import BackendError, UserError
+from .follow import find_renamed
 from .progress import Progress
 from .receiver import Receiver
 from .repaint import Repaint
@@ -107,12 +108,18 @@ class Job:
         if self.surface.frames:
             if not self._workspace.keeps(self.surface, self._cmd):
                 lost = f"'{self.surface.name}' was deleted"
-        elif self._molecule and self._molecule not in self._cmd.get_names("objects"):
-            lost = f"'{self._molecule}' was renamed or deleted"
+        elif self._molecule and not self._sees_molecule():
+            lost = f"'{self._molecule}' is not there any more"
         if lost:
             self.cancel()
             self.progress.say(f"{lost}, so the prediction was cancelled")
             self.surface.frames.clear()
+
+    def _sees_molecule(self) -> bool:
+        """Whether the molecule is there, under another name too."""
+        find_renamed([self.surface, *self._workspace.surfaces.values()], self._cmd)
+        self._molecule = self.surface.atoms.object_name
+        return self._molecule in self._cmd.get_names("objects")
 
     def _on_job(self, job: str) -> None:
         self.surface.job = job
