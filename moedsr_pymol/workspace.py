@@ -33,6 +33,8 @@ class Workspace:
         """What each measuring command last found of each surface, by both names."""
         self.measurements = 0
         """How many measurements there have been."""
+        self.opened = 0
+        """How many sessions were opened."""
         self.bfactors: dict[str, dict[tuple, float]] = {}
         """B-factors of objects before a profile took their place."""
         self.installation: Installation | None = None
