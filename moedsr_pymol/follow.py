@@ -9,7 +9,7 @@ of its atoms tell. A molecule that was bent leaves its surface where it is.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 TOGETHER = 0.01
 """Distance below which surface and molecule have made the same move [Å], as in a group."""
 SAME_PLACE = 0.05
-"""The same for a molecule that bears another name now [Å]."""
+"""The same for the atoms of a molecule that bears another name now [Å]."""
 
 REST = 100.0
 """Time without reading atoms after a reading, in times of what that took."""
@@ -42,6 +42,7 @@ class Hold:
         seen: What would have changed, had the molecule moved.
         due: When its atoms are to be read again in any case, by the monotonic clock [s].
         searched: Objects among which the molecule was not found.
+        beside: Objects that were there when the molecule was last seen; None before that.
     """
 
     placement: np.ndarray
@@ -50,6 +51,7 @@ class Hold:
     seen: tuple = ()
     due: float = 0.0
     searched: tuple = ()
+    beside: tuple | None = None
 
     @classmethod
     def of(cls, molecule: Molecule, _self: Any) -> Hold | None:
@@ -62,7 +64,8 @@ class Hold:
         if anchors is None:
             return None
         anchors.coords = _as_sent(anchors.coords, molecule, _self)
-        return cls(placement(molecule, _self), anchors)
+        beside = tuple(_self.get_names("objects"))
+        return cls(placement(molecule, _self), anchors, beside=beside)
 
     def lie(self, matrix: np.ndarray) -> None:
         """The surface lies there now."""
@@ -104,7 +107,7 @@ def follow(surface: Surface, _self: Any, *, lightly: bool = False) -> bool:
     if hold is None:
         return False
     before, hold.matrix = hold.matrix, object_matrix(surface.name, _self)
-    if not _find(surface, hold, _self):
+    if not _is_molecule(surface.atoms.object_name, _self):
         return False
     seen = _signature(surface.atoms, _self)
     begin = time.monotonic()
@@ -156,31 +159,75 @@ def _signature(molecule: Molecule, _self: Any) -> tuple:
     return name, drawn.tobytes(), applied.tobytes(), str(_self.get_extent(name, state))
 
 
-def _find(surface: Surface, hold: Hold, _self: Any) -> bool:
-    """Whether the molecule is there; under another name too, if it has not moved meanwhile."""
-    if _is_molecule(surface.atoms.object_name, _self):
-        return True
-    names = _self.get_names("objects")
-    if hold.searched == tuple(names):
-        return False
-    hold.searched = tuple(names)
-    return lay_on_one_of(names, surface, _self)
+def find_renamed(surfaces: list[Surface], _self: Any) -> None:
+    """Let surfaces go on following molecules that bear other names now.
+
+    Such a molecule has the anchors, and lies where it was; or it is the only object of this shape
+    that has appeared since the last look, and that no surface of another molecule follows.
+    """
+    names = tuple(_self.get_names("objects"))
+    followed: dict[str, str] = {}
+    lost: list[tuple[Surface, Hold, str]] = []
+    for surface in surfaces:
+        name, hold = surface.atoms.object_name, surface.hold
+        if _is_molecule(name, _self):
+            followed[name] = name
+            if hold is not None:
+                hold.beside = names
+        elif hold is not None and hold.searched != names:
+            hold.searched = names
+            lost.append((surface, hold, name))
+    for surface, _, former in lost:
+        if lay_on_one_of(names, surface, _self):
+            followed[surface.atoms.object_name] = former
+    for surface, hold, former in lost:
+        if surface.atoms.object_name != former:
+            continue
+        new = set(names).difference(names if hold.beside is None else hold.beside)
+        free = [name for name in new if followed.get(name, former) == former]
+        shaped = _of_its_shape(free, surface, hold, _self)
+        if len(shaped) == 1:
+            surface.atoms = shaped[0]
+            followed[surface.atoms.object_name] = former
 
 
-def lay_on_one_of(names: list[str], surface: Surface, _self: Any) -> bool:
+def lay_on_one_of(names: Iterable[str], surface: Surface, _self: Any) -> bool:
     """Let a surface follow the first of some objects that is its molecule, just where it was."""
     hold = surface.hold
-    drawn = carried(hold.placement, hold.anchors.coords) if hold else None
-    for name in names:
-        if hold is None or not _is_molecule(name, _self):
-            continue
-        renamed = replace(surface.atoms, object_name=name)
-        stored = hold.anchors.places(name, state_there(renamed, _self), _self)
+    if hold is None:
+        return False
+    drawn = carried(hold.placement, hold.anchors.coords)
+    for renamed, stored in _under(names, surface, hold, _self):
         apart = np.abs(carried(matrices(renamed, _self)[0], stored) - drawn)
         if (apart < SAME_PLACE).all():
             surface.atoms = renamed
             return True
     return False
+
+
+def _of_its_shape(names: Iterable[str], surface: Surface, hold: Hold, _self: Any) -> list[Molecule]:
+    """Objects that may be a surface's molecule, wherever they lie."""
+    found = []
+    for renamed, stored in _under(names, surface, hold, _self):
+        moved = rigid_move(hold.anchors.coords, stored)
+        if moved is None:
+            continue
+        apart = np.abs(carried(moved, hold.anchors.coords) - stored)
+        if (apart < SAME_PLACE).all():
+            found.append(renamed)
+    return found
+
+
+def _under(
+    names: Iterable[str], surface: Surface, hold: Hold, _self: Any
+) -> Iterator[tuple[Molecule, np.ndarray]]:
+    """A surface's molecule under each of some names that has all anchors, and their coordinates."""
+    for name in names:
+        if _is_molecule(name, _self):
+            renamed = replace(surface.atoms, object_name=name)
+            stored = hold.anchors.places(name, state_there(renamed, _self), _self)
+            if np.isfinite(stored).all():
+                yield renamed, stored
 
 
 def _belongs(molecule: Molecule) -> Callable[[tuple[str, ...]], bool]:

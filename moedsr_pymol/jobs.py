@@ -12,6 +12,7 @@ from typing import Any
 
 from .arguments import counted
 from .errors import BackendError, UserError
+from .follow import find_renamed
 from .progress import Progress
 from .receiver import Receiver
 from .repaint import Repaint
@@ -37,8 +38,8 @@ class Job:
         self.state = "running"
         self.error: UserError | None = None
         self._ended = False
-        present = surface.atoms.object_name in _self.get_names("objects")
-        self._molecule = surface.atoms.object_name if present else ""
+        self._molecule = self._present_molecule()
+        self._opened = workspace.opened
         self._repaint: Repaint | None = None
 
     @property
@@ -102,17 +103,36 @@ class Job:
             _EVENTS[kind](self, value)
 
     def _check_objects(self) -> None:
-        """Stop when the user has deleted what the job is for."""
+        """Stop when what the job is for is gone; where the whole scene is, the backend goes on."""
+        opened, self._opened = self._opened != self._workspace.opened, self._workspace.opened
+        molecule, self._molecule = self._molecule, self._present_molecule()
         lost = ""
-        if self.surface.frames:
-            if not self._workspace.keeps(self.surface, self._cmd):
-                lost = f"'{self.surface.name}' was deleted"
-        elif self._molecule and self._molecule not in self._cmd.get_names("objects"):
-            lost = f"'{self._molecule}' was renamed or deleted"
-        if lost:
+        if not self.surface.frames:
+            lost = "" if self._molecule or not molecule else f"'{molecule}' is not there any more"
+        elif not self._workspace.keeps(self.surface, self._cmd):
+            lost = f"'{self.surface.name}' was deleted"
+            opened = opened or bool(molecule and not self._molecule)
+        if lost and opened and self.id:
+            self._leave_to_backend()
+        elif lost:
             self.cancel()
             self.progress.say(f"{lost}, so the prediction was cancelled")
             self.surface.frames.clear()
+
+    def _leave_to_backend(self) -> None:
+        self.state = "left"
+        self._receiver.leave()
+        self.progress.say(
+            "its scene is gone; the prediction goes on without it, and "
+            f"'moedsr_fetch {self.id}' loads it"
+        )
+        self.surface.frames.clear()
+
+    def _present_molecule(self) -> str:
+        """The molecule's name, which may be a new one; empty where it is not there."""
+        find_renamed([self.surface, *self._workspace.surfaces.values()], self._cmd)
+        name = self.surface.atoms.object_name
+        return name if name in self._cmd.get_names("objects") else ""
 
     def _on_job(self, job: str) -> None:
         self.surface.job = job

@@ -47,7 +47,7 @@ class Receiver:
         self._follower: Follower | None = None
         self._last: Frame | None = None
         self._deaths, self._last_words = 0, ""
-        self._stop = threading.Event()
+        self._stop, self._left = threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="moedsr-stream", daemon=True)
 
     def start(self) -> None:
@@ -60,6 +60,16 @@ class Receiver:
         if self._follower is not None:
             self._follower.stop()
         threading.Thread(target=self._cancel, name="moedsr-cancel", daemon=True).start()
+
+    def leave(self) -> None:
+        """Follow the job no longer; the backend goes on with one that has begun."""
+        self._left = bool(self.job_id)
+        if not self._left:
+            self.stop()
+            return
+        self._stop.set()
+        if self._follower is not None:
+            self._follower.stop()
 
     def _cancel(self) -> None:
         if not self.job_id or self.backend.stopped or not self.backend.running:
@@ -95,7 +105,7 @@ class Receiver:
             client.close()
         self.job_id = job
         self.events.put(("job", job))
-        if self._stop.is_set():
+        if self._stop.is_set() and not self._left:
             self._cancel()
 
     def _follow(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .errors import UserError
-from .follow import follow
+from .follow import find_renamed, follow
 from .install import Installation
 from .jobs import Job
 from .marks import find_marked, mark_of, set_mark
@@ -33,6 +33,8 @@ class Workspace:
         """What each measuring command last found of each surface, by both names."""
         self.measurements = 0
         """How many measurements there have been."""
+        self.opened = 0
+        """How many sessions were opened."""
         self.bfactors: dict[str, dict[tuple, list[float]]] = {}
         """B-factors of objects before a profile took their place."""
         self.installation: Installation | None = None
@@ -86,6 +88,7 @@ class Workspace:
                 self._forget(surface)
         self._take_copies(_self)
         there = [one for one in self.surfaces.values() if not any(one is other for other in gone)]
+        find_renamed(there, _self)
         self.moved = any([follow(surface, _self, lightly=lightly) for surface in there])
 
     def _take_copies(self, _self: Any) -> None:

@@ -175,6 +175,41 @@ def test_a_molecule_is_followed_under_a_new_name_and_gone_not_at_all(cmd):
     assert cmd.get_object_ttt("prot_surf") == before
 
 
+@pytest.mark.parametrize("move", [translate_selection, rotate_object, align, everything])
+def test_a_molecule_that_was_renamed_and_moved_before_the_next_look_is_followed(cmd, move):
+    call(cmd, "moedsr_predict", "prot", frames=1, name="second")
+    move(cmd)
+    cmd.set_name("prot", "renamed")
+    assert lies(cmd, "renamed") and lies(cmd, "renamed", "second")
+    assert look(cmd).surface("prot_surf").atoms.object_name == "renamed"
+    cmd.set_name("renamed", "prot")
+    move(cmd)
+    assert lies(cmd) and lies(cmd, surface="second")
+
+
+def test_of_two_molecules_of_one_shape_the_one_in_its_place_is_known_and_the_other_by_that(cmd):
+    call(cmd, "moedsr_predict", "target", frames=1)
+    cmd.set_name("prot", "one")
+    cmd.set_name("target", "two")
+    cmd.translate([7, 0, 0], "one", camera=0)
+    assert lies(cmd, "one") and lies(cmd, "two", "target_surf")
+    before = cmd.get_object_ttt("prot_surf")
+    for name in ("one", "two"):
+        cmd.translate([9, 0, 0], name, camera=0)
+        cmd.set_name(name, f"{name}2")
+    look(cmd)  # either may be either
+    assert cmd.get_object_ttt("prot_surf") == before
+
+
+def test_a_molecule_that_was_renamed_and_bent_is_not_known(cmd):
+    before = cmd.get_object_ttt("prot_surf")
+    cmd.translate([25, 0, 0], "prot", camera=0)
+    cmd.rotate("z", 5, "prot and resi 1-9", camera=0)
+    cmd.set_name("prot", "renamed")
+    assert look(cmd).surface("prot_surf").atoms.object_name == "prot"
+    assert cmd.get_object_ttt("prot_surf") == before
+
+
 def test_atoms_that_are_removed_do_not_matter(cmd):
     cmd.remove("prot and resi 1-8")
     cmd.translate([0, 0, 3], object="prot")
@@ -237,6 +272,17 @@ def test_what_is_saved_lies_on_the_molecule(cmd, tmp_path):
         assert fresh.get_object_ttt("prot_surf") == placed
         rotate_selection(fresh)
         assert lies(fresh)
+
+
+def test_a_molecule_that_was_renamed_and_moved_is_followed_out_of_a_session_too(cmd, tmp_path):
+    cmd.set_name("prot", "renamed")
+    cmd.translate([25, 0, 0], "renamed", camera=0)
+    cmd.save(str(tmp_path / "a.pse"))
+    with open_pymol("") as fresh:
+        fresh.load(str(tmp_path / "a.pse"))
+        fresh.set_name("renamed", "again")
+        fresh.translate([0, 25, 0], "again", camera=0)
+        assert lies(fresh, "again")
 
 
 def test_the_windows_looks_come_quickly_while_something_moves_and_end_with_the_last_surface(

@@ -10,6 +10,7 @@ import pytest
 from pymol import CmdException
 from pymol_support import backend_double, call, open_pymol
 
+from moedsr_pymol.placement import object_matrix
 from moedsr_pymol.workspace import Workspace
 
 
@@ -180,9 +181,19 @@ def test_a_renamed_surface_goes_on_filling_and_keeps_its_commands(cmd, timers, m
 def test_a_molecule_that_is_gone_before_the_first_frame_is_said(cmd, timers, monkeypatch, capsys):
     with backend_double(monkeypatch, silent_at=0):
         call(cmd, "moedsr_predict", "prot", quiet=0)
-        cmd.set_name("prot", "other")
+        cmd.delete("prot")
         turn(timers)
-    assert "'prot' was renamed or deleted, so the prediction was can" in capsys.readouterr().out
+    assert "'prot' is not there any more, so the prediction was can" in capsys.readouterr().out
+
+
+def test_a_molecule_that_is_renamed_before_the_first_frame_gets_its_surface(cmd, timers, backend):
+    call(cmd, "moedsr_predict", "prot", frames=2)
+    cmd.set_name("prot", "other")
+    cmd.translate([25, 0, 0], "other", camera=0)
+    turn(timers)
+    surface = Workspace.of(cmd).surface("prot_surf")
+    assert states(cmd, "prot_surf") == 2 and surface.atoms.object_name == "other"
+    assert object_matrix("prot_surf", cmd)[0, 3] == pytest.approx(25, abs=1e-3)
 
 
 @pytest.mark.parametrize("name", ["蛋白", "*", "%", "é"])

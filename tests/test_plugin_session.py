@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import pickle
 import runpy
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -423,3 +424,44 @@ def test_a_surface_in_a_fetched_job_without_a_label_is_kept_too(cmd, fresh, back
     cmd.save(str(tmp_path / "a.pse"))
     fresh.load(str(tmp_path / "a.pse"))
     assert_same(surface_of(cmd, "job0_surf"), surface_of(fresh, "job0_surf"))
+
+
+@pytest.mark.parametrize(
+    ("frames", "what", "cancelled"),
+    [
+        (2, "same.pse", False),
+        (2, "other.pse", False),
+        (0, "other.pse", False),
+        (2, "reinitialize", False),
+        (2, "delete", True),
+    ],
+)
+def test_a_prediction_whose_scene_is_gone_goes_on_at_the_backend(
+    cmd, monkeypatch, tmp_path, request, capsys, frames, what, cancelled
+):
+    tasks = request.getfixturevalue("timers")
+    cmd.save(str(tmp_path / "same.pse"))
+    if what == "other.pse":
+        with open_pymol("GG") as other:
+            other.set_name("prot", "other")
+            other.save(str(tmp_path / what))
+    with backend_double(monkeypatch, silent_at=3) as fake:
+        call(cmd, "moedsr_predict", "prot", frames=5, quiet=0)
+        turn(tasks, lambda: tasks[0].id and len(tasks[0].surface.frames) >= frames)
+        if what == "delete":
+            cmd.delete("prot_surf")
+        elif what == "reinitialize":
+            cmd.reinitialize()
+        else:
+            cmd.load(str(tmp_path / what))
+        turn(tasks)
+        for thread in threading.enumerate():
+            if thread.name in ("moedsr-stream", "moedsr-cancel"):
+                thread.join(30)
+        assert fake.jobs["job0"]["cancelled"] == cancelled and not Workspace.of(cmd).jobs
+        assert ("'moedsr_fetch job0' loads it" in capsys.readouterr().out) != cancelled
+        if not cancelled:
+            del fake.behaviour["silent_at"]
+            call(cmd, "moedsr_fetch", "job0", name="again")
+            turn(tasks)
+            assert states(cmd, "again") == 5

@@ -33,6 +33,7 @@ def moedsr_save_surfaces(session: dict[str, Any], *, _self: Any) -> bool:
 
 def moedsr_restore_surfaces(session: dict[str, Any], *, _self: Any) -> bool:
     """PyMOL has read a session; it is good to PyMOL whatever becomes of our part of it."""
+    Workspace.as_it_was(_self).opened += 1
     try:
         surfaces, problems = surfaces_of(session, _self)
         for problem in problems:

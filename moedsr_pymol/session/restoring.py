@@ -6,7 +6,7 @@ from collections import deque
 from typing import Any
 
 from ..errors import UserError
-from ..follow import lay_on_one_of
+from ..follow import find_renamed, lay_on_one_of
 from ..labels import keep_label, load_labels
 from ..marks import find_all_marked, set_mark
 from ..placement import remember_place
@@ -80,6 +80,7 @@ def _adopt(surface: Surface, workspace: Workspace, _self: Any) -> None:
     if surface.hold is not None:
         remember_place(surface.name, surface.hold.matrix, _self)
     surface.show_as_it_is()
+    find_renamed([surface], _self)
     workspace.add(surface, _self)
     if surface.job and surface.label is not None and surface.job not in load_labels():
         try:
