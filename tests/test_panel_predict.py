@@ -12,6 +12,7 @@ from pymol_support import CARD
 from moedsr_pymol import backends
 from moedsr_pymol.errors import BackendError
 from moedsr_pymol.local_backend import LocalBackend
+from moedsr_pymol.panel import job_view
 from moedsr_pymol.panel.light import BAD, GOOD, UNKNOWN
 
 pytest.importorskip("pytestqt")
@@ -44,6 +45,35 @@ def test_the_movie_plays_while_frames_arrive(qtbot, serve, open_panel, lines):
     panel.predict.jobs.play.setChecked(False)
     predicted(qtbot, panel, 8)
     assert lines[2:] == ["moedsr_predict prot, frames=8"]
+
+
+def test_a_double_click_predicts_and_does_not_cancel(qtbot, serve, open_panel, lines, monkeypatch):
+    from pymol.Qt import QtCore
+
+    serve(silent_at=3)
+    panel = open_panel()
+    view, left = panel.predict.jobs, QtCore.Qt.MouseButton.LeftButton
+    monkeypatch.setattr(job_view, "DEAF_S", 60.0)
+    qtbot.mouseClick(view.action, left)
+    wait(qtbot, lambda: view.action.text() == "Cancel")
+    qtbot.mouseDClick(view.action, left)
+    qtbot.mouseClick(view.action, left)
+    assert lines == ["moedsr_predict prot, frames=100"]
+    monkeypatch.setattr(job_view, "DEAF_S", 0.0)
+    qtbot.mouseClick(view.action, left)
+    assert lines[1:] == ["moedsr_cancel prot_surf"]
+
+
+def test_a_press_that_began_before_the_button_changed_is_void(qtbot, panel, lines, monkeypatch):
+    from pymol.Qt import QtCore
+
+    action, left = panel.predict.jobs.action, QtCore.Qt.MouseButton.LeftButton
+    monkeypatch.setattr(job_view, "DEAF_S", 0.0)
+    action.mean("Cancel", "")
+    qtbot.mousePress(action, left)
+    action.mean("Predict", "")
+    qtbot.mouseRelease(action, left)
+    assert lines == []
 
 
 def cancel_when(qtbot, panel, condition):

@@ -51,6 +51,7 @@ class Panel(QtWidgets.QDockWidget):
         self.notice = Notice(self.open_tab)
         self.desk.failed.connect(self._on_failure)
         self.desk.begun.connect(self.notice.hide)
+        self.desk.watch.looked.connect(lambda: self.notice.look(self.desk.watch.objects))
         self.desk.wanted.connect(self.open_tab)
         self.predict.jobs.ended.connect(lambda _: self.desk.watch.look())
         self.predict.jobs.ended.connect(lambda _: self.predict.light.look())
@@ -158,7 +159,8 @@ class Panel(QtWidgets.QDockWidget):
         self.settings.set_active(shown and current == 4)
 
     def _on_failure(self, error: Any) -> None:
-        self.notice.show_error(error, self.tabs.tabText(self.tabs.currentIndex()).lower())
+        tab = self.tabs.tabText(self.tabs.currentIndex()).lower()
+        self.notice.show_error(error, tab)
 
 
 def place_beside(window: Any, screen: Any, size: Any, left: bool) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from pymol.Qt import QtCore, QtWidgets
@@ -15,6 +16,36 @@ from .parts import SPACE, button, column, hint, row
 EVERY_MS = 200
 PLAYED_FROM = 5
 """Frames after which the movie begins to play."""
+DEAF_S = 0.5
+"""Time for which the button hears nothing after a press, or once it means something else [s]."""
+
+
+class TurningButton(QtWidgets.QPushButton):
+    """A button whose meaning changes, which no second click of a double click reaches."""
+
+    _INPUT = (
+        QtCore.QEvent.Type.MouseButtonPress, QtCore.QEvent.Type.MouseButtonDblClick,
+        QtCore.QEvent.Type.KeyPress,
+    )  # fmt: skip
+    _changed = -float("inf")
+
+    def mean(self, text: str, tip: str) -> None:
+        """Say what a press does now; one that has begun is void."""
+        if text != self.text():
+            self.setText(text)
+            self.rest()
+            self.setDown(False)
+        self.setToolTip(tip)
+
+    def rest(self) -> None:
+        """Hear nothing for a moment."""
+        self._changed = time.monotonic()
+
+    def event(self, event: Any) -> bool:
+        """Let no press through while it is deaf."""
+        if event.type() in self._INPUT and time.monotonic() - self._changed < DEAF_S:
+            return True
+        return bool(super().event(event))
 
 
 class JobView(Looking):
@@ -35,7 +66,7 @@ class JobView(Looking):
         super().__init__(EVERY_MS, parent)
         self._desk, self._job = desk, None
         self._playing = self._heard = False
-        self.action = QtWidgets.QPushButton("Predict")
+        self.action = TurningButton("Predict")
         self.action.setMinimumHeight(self.action.sizeHint().height() + SPACE)
         self.action.setDefault(True)
         self.action.clicked.connect(lambda *_: self.press())
@@ -69,6 +100,7 @@ class JobView(Looking):
 
     def press(self) -> None:
         """Predict, or cancel what runs."""
+        self.action.rest()
         if self._job is None:
             self.asked.emit()
         else:
@@ -96,9 +128,10 @@ class JobView(Looking):
             self.next.setVisible(bool(job.surface.frames))
             self.ended.emit(job)
         if self._job is None and running:
-            self._job = running[-1]
-            self.action.setText("Cancel")
-            self.action.setToolTip("Stop it; the frames that are there stay")
+            job = self._job = running[-1]
+            self.action.mean("Cancel", "Stop it; the frames that are there stay")
+            if job.error is None:
+                self._desk.begun.emit()
             self.bar.show()
             self.next.hide()
             self._heard = False
@@ -116,11 +149,10 @@ class JobView(Looking):
             self.answered.emit()
         if self.play.isChecked() and not self._playing and done >= min(PLAYED_FROM, planned) > 1:
             self._playing = True
-            self._desk.do("mplay")
+            self._desk.do("mplay", begins=False)  # nobody has asked for something new
 
     def _show_idle(self) -> None:
-        self.action.setText("Predict")
-        self.action.setToolTip("Compute the movie of the surface and load it, frame by frame")
+        self.action.mean("Predict", "Compute the movie of the surface and load it, frame by frame")
         self.action.setEnabled(True)
         self.bar.hide()
 
