@@ -273,6 +273,19 @@ def test_advice_goes_with_the_next_command_or_typed_prediction(qtbot, made, cmd,
     wait(qtbot, lambda: made.predict.jobs.job is None)
 
 
+def test_advice_stays_while_an_earlier_prediction_goes_on(qtbot, panel, cmd, serve):
+    serve(silent_at=2)
+    view = panel.predict.jobs
+    for name in ("first", "second"):
+        cmd.do(f"moedsr_predict prot, frames=9, name={name}")
+    view.look()
+    panel.desk.failed.emit(UserError("no"))
+    view.job.cancel()
+    shown = view.job
+    wait(qtbot, lambda: view.job not in (None, shown))
+    assert panel.notice.isVisible()
+
+
 def test_advice_goes_with_what_it_speaks_of(made, cmd):
     notice = refused(made)
     made.desk.watch.look()

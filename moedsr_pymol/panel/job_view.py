@@ -65,6 +65,7 @@ class JobView(Looking):
     def __init__(self, desk: Desk, parent: Any = None) -> None:
         super().__init__(EVERY_MS, parent)
         self._desk, self._job = desk, None
+        self._known: list[Any] = []
         self._playing = self._heard = False
         self.action = TurningButton("Predict")
         self.action.setMinimumHeight(self.action.sizeHint().height() + SPACE)
@@ -121,6 +122,9 @@ class JobView(Looking):
     def look(self) -> None:
         """Show how far the job has come."""
         running = list(self._desk.jobs.values())
+        if any(job not in self._known and job.error is None for job in running):
+            self._desk.begun.emit()
+        self._known = running
         if self._job is not None and self._job.over:
             job, self._job = self._job, None
             self._show_idle()
@@ -128,10 +132,8 @@ class JobView(Looking):
             self.next.setVisible(bool(job.surface.frames))
             self.ended.emit(job)
         if self._job is None and running:
-            job = self._job = running[-1]
+            self._job = running[-1]
             self.action.mean("Cancel", "Stop it; the frames that are there stay")
-            if job.error is None:
-                self._desk.begun.emit()
             self.bar.show()
             self.next.hide()
             self._heard = False
