@@ -12,6 +12,7 @@ from pymol_support import CARD
 from moedsr_pymol import backends
 from moedsr_pymol.errors import BackendError
 from moedsr_pymol.local_backend import LocalBackend
+from moedsr_pymol.panel import job_view
 from moedsr_pymol.panel.light import BAD, GOOD, UNKNOWN
 
 pytest.importorskip("pytestqt")
@@ -44,6 +45,35 @@ def test_the_movie_plays_while_frames_arrive(qtbot, serve, open_panel, lines):
     panel.predict.jobs.play.setChecked(False)
     predicted(qtbot, panel, 8)
     assert lines[2:] == ["moedsr_predict prot, frames=8"]
+
+
+def test_a_double_click_predicts_and_does_not_cancel(qtbot, serve, open_panel, lines, monkeypatch):
+    from pymol.Qt import QtCore
+
+    serve(silent_at=3)
+    panel = open_panel()
+    view, left = panel.predict.jobs, QtCore.Qt.MouseButton.LeftButton
+    monkeypatch.setattr(job_view, "DEAF_S", 60.0)
+    qtbot.mouseClick(view.action, left)
+    wait(qtbot, lambda: view.action.text() == "Cancel")
+    qtbot.mouseDClick(view.action, left)
+    qtbot.mouseClick(view.action, left)
+    assert lines == ["moedsr_predict prot, frames=100"]
+    monkeypatch.setattr(job_view, "DEAF_S", 0.0)
+    qtbot.mouseClick(view.action, left)
+    assert lines[1:] == ["moedsr_cancel prot_surf"]
+
+
+def test_a_press_that_began_before_the_button_changed_is_void(qtbot, panel, lines, monkeypatch):
+    from pymol.Qt import QtCore
+
+    action, left = panel.predict.jobs.action, QtCore.Qt.MouseButton.LeftButton
+    monkeypatch.setattr(job_view, "DEAF_S", 0.0)
+    action.mean("Cancel", "")
+    qtbot.mousePress(action, left)
+    action.mean("Predict", "")
+    qtbot.mouseRelease(action, left)
+    assert lines == []
 
 
 def cancel_when(qtbot, panel, condition):
@@ -211,6 +241,56 @@ def test_size_and_choices_are_there_the_next_time(qtbot, panel, open_panel):
     assert again.predict.order.frames == 33
     assert again.predict.order.spacing == panel.predict.spacing.itemData(2)
     assert again.tabs.currentIndex() == 3
+
+
+@pytest.fixture
+def beside(qtbot, cmd, monkeypatch):
+    """Opens the panel of a window, under a Qt where it floats or not."""
+    import sys
+    from types import SimpleNamespace
+
+    from pymol.Qt import QtWidgets
+
+    from moedsr_pymol.panel import dock
+
+    window = QtWidgets.QMainWindow()
+    qtbot.addWidget(window)
+    monkeypatch.setitem(sys.modules, "pymol.gui", SimpleNamespace(get_qtwindow=lambda: window))
+
+    def open_one(floats):
+        monkeypatch.setattr(dock, "FLOATS", floats)
+        return dock.Panel.beside_the_molecules(cmd)
+
+    return open_one
+
+
+def test_under_qt_6_the_panel_floats_until_it_is_docked_by_hand(beside):
+    assert not beside(False).isFloating()
+    earlier = beside(False)
+    earlier.remember()  # docked under Qt 5, where that is usual
+    panel = beside(True)
+    assert panel.isFloating()
+    panel.setFloating(False)
+    panel.remember()
+    assert not beside(True).isFloating()
+
+
+def test_a_floating_panel_lies_beside_the_molecules_where_there_is_room():
+    from pymol.Qt import QtCore
+
+    from moedsr_pymol.panel.dock import place_beside
+
+    screen, size = QtCore.QRect(0, 20, 1400, 880), QtCore.QSize(420, 680)
+
+    def place(x, y, left=False):
+        at = place_beside(QtCore.QRect(x, y, 640, 500), screen, size, left)
+        return at.x(), at.y()
+
+    assert place(0, 100) == (640, 100)
+    assert place(500, 100) == (80, 100)
+    assert place(420, 0) == (0, 20)
+    assert place(420, 100, left=True) == (0, 100)
+    assert place(400, 500) == (980, 220)  # neither side has room: at the screen's edge
 
 
 def test_commands_that_ask_a_server_let_the_windows_events_go_on(qtbot, panel, cmd):

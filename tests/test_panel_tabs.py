@@ -9,6 +9,7 @@ from panel_support import predicted, wait
 from pymol_support import SEQUENCE, FakeBackend, call
 
 from moedsr_pymol.coloring import UNKNOWN
+from moedsr_pymol.errors import UserError
 from moedsr_pymol.install.plan import Plan
 from moedsr_pymol.panel import jobs_tab, settings_tab
 from moedsr_pymol.servers import known_servers
@@ -246,6 +247,81 @@ def test_a_surprise_is_shown_with_details_to_copy(qtbot, panel):
     assert "ZeroDivisionError" in QtWidgets.QApplication.clipboard().text()
     panel.notice.close_button.click()
     assert panel.notice.isHidden()
+
+
+def refused(panel):
+    """Something is refused, and said."""
+    panel.desk.failed.emit(
+        UserError("'prot_surf' holds no values for colour=charge; choose another")
+    )
+    assert panel.notice.isVisible()
+    return panel.notice
+
+
+def test_advice_goes_with_the_next_command_or_typed_prediction(qtbot, made, cmd, serve):
+    serve(pause=0.02)
+    notice = refused(made)
+    made.look.player.look()
+    made.desk.do("mplay", begins=False)
+    made.desk.watch.look()
+    assert notice.isVisible()
+    made.look.player.play.click()
+    assert notice.isHidden()
+    refused(made)
+    cmd.do("moedsr_predict prot, frames=30, name=typed")
+    wait(qtbot, notice.isHidden)
+    wait(qtbot, lambda: made.predict.jobs.job is None)
+
+
+def test_advice_stays_while_an_earlier_prediction_goes_on(qtbot, panel, cmd, serve):
+    serve(silent_at=2)
+    view = panel.predict.jobs
+    for name in ("first", "second"):
+        cmd.do(f"moedsr_predict prot, frames=9, name={name}")
+    view.look()
+    panel.desk.failed.emit(UserError("no"))
+    view.job.cancel()
+    shown = view.job
+    wait(qtbot, lambda: view.job not in (None, shown))
+    assert panel.notice.isVisible()
+
+
+def test_advice_goes_with_what_it_speaks_of(made, cmd):
+    notice = refused(made)
+    made.desk.watch.look()
+    cmd.pseudoatom("else")
+    made.desk.watch.look()
+    assert notice.isVisible()
+    cmd.delete("prot_surf")
+    made.desk.watch.look()
+    assert notice.isHidden()
+
+
+def test_without_a_surface_nothing_is_saved(made, cmd):
+    saving = made.look.saving
+    assert saving.surface.isEnabled()
+    assert saving.movie.isEnabled()
+    cmd.delete("prot_surf")
+    made.desk.watch.look()
+    saving.look()
+    assert not saving.surface.isEnabled()
+    assert not saving.movie.isEnabled()
+
+
+def test_a_cancelled_prediction_says_that_its_fluctuation_stays_unknown(qtbot, serve, open_panel):
+    serve(silent_at=3)
+    panel = open_panel()
+    panel.predict.frames.setValue(9)
+    panel.predict.jobs.action.click()
+    wait(qtbot, lambda: "prot_surf" in panel.desk.workspace.surfaces)
+    panel.desk.watch.look()
+    panel.desk.cmd.do("moedsr_color prot_surf, fluctuation")
+    panel.look.set_active(True)
+    assert panel.look.legend.note == "Known once all frames are there."
+    panel.predict.jobs.press()
+    wait(qtbot, lambda: not panel.desk.jobs)
+    panel.look.set_active(True)
+    assert panel.look.legend.note == "The prediction ended before this was known."
 
 
 @pytest.mark.parametrize("scale", ["hydrophobicity", "charge"])

@@ -114,6 +114,14 @@ def test_known_failures_have_advice_and_a_place_to_follow_it(said, tab):
     assert advice.text.endswith((".", "'."))
 
 
+def test_advice_names_the_python_that_is_none():
+    said = "'/bin/ls' does not hold moedsr_core; type 'moedsr_install'"
+    advice = advise(BackendError(said))
+    assert advice.title == "That Python does not hold the part that computes"
+    assert advice.text.startswith("'/bin/ls' is no Python, or lacks")
+    assert advice.tab == "settings"
+
+
 def test_other_sentences_are_said_as_they_are_and_surprises_with_details():
     assert advise(UserError("frames must be whole")).text == "Frames must be whole."
     assert not advise(ZeroDivisionError("division by zero")).known

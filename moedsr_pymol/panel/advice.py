@@ -27,7 +27,14 @@ class Advice:
 
 _KNOWN: tuple[tuple[str, str, str, str], ...] = (
     (
-        r"no Python that holds moedsr|does not hold .*(moedsr_core|fastapi|uvicorn)|no core",
+        r"'(.*)' does not hold .*(?:moedsr_core|fastapi|uvicorn)",
+        "That Python does not hold the part that computes",
+        "'{0}' is no Python, or lacks moedsr's core. Name another one under Settings, or leave the "
+        "field empty to have one found; Install there makes one.",
+        "settings",
+    ),
+    (
+        r"no Python that holds moedsr|no core",
         "The part that computes is not installed",
         "Predictions are made by moedsr's core, which is installed by a click, or by a server, "
         "which is named under Settings. The plugin itself computes nothing.",
@@ -183,8 +190,9 @@ def advise(error: BaseException) -> Advice:
     said = str(error)
     if isinstance(error, UserError):
         for pattern, title, text, tab in _KNOWN:
-            if re.search(pattern, said, re.IGNORECASE):
-                return Advice(title, text, tab)
+            found = re.search(pattern, said, re.IGNORECASE)
+            if found:
+                return Advice(title, text.format(*found.groups()), tab)
         return Advice("That did not work", sentence(said))
     return Advice(
         "Something unexpected happened",

@@ -55,8 +55,15 @@ class Desk(QtCore.QObject):
         except RuntimeError:  # Qt has taken the window away
             failures.stop_listening(self._hear)
 
-    def do(self, *lines: str) -> None:
-        """Carry out commands as if they had been typed."""
+    def do(self, *lines: str, begins: bool = True) -> None:
+        """Carry out commands as if they had been typed.
+
+        Args:
+            lines: The commands.
+            begins: Whether what went wrong before is past with them.
+        """
+        if begins:
+            self.begun.emit()
         for line in lines:
             self._emitter.do(line)
 

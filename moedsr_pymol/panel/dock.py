@@ -19,6 +19,9 @@ WIDTH, HEIGHT = 420, 680
 LEAST_WIDTH = 360
 SETTLE_MS = 1000
 """Time after which a new size or place is kept [ms]: PyMOL may end without telling anybody."""
+FLOATS = int(QtCore.qVersion().split(".")[0]) >= 6
+"""Whether the panel floats until it is docked by hand: PyMOL's picture may turn black under Qt 6
+when anything is docked."""
 
 
 class Panel(QtWidgets.QDockWidget):
@@ -48,6 +51,7 @@ class Panel(QtWidgets.QDockWidget):
         self.notice = Notice(self.open_tab)
         self.desk.failed.connect(self._on_failure)
         self.desk.begun.connect(self.notice.hide)
+        self.desk.watch.looked.connect(lambda: self.notice.look(self.desk.watch.objects))
         self.desk.wanted.connect(self.open_tab)
         self.predict.jobs.ended.connect(lambda _: self.desk.watch.look())
         self.predict.jobs.ended.connect(lambda _: self.predict.light.look())
@@ -73,7 +77,7 @@ class Panel(QtWidgets.QDockWidget):
 
     @classmethod
     def beside_the_molecules(cls, _self: Any) -> Panel:
-        """Make the panel of PyMOL's window, where and as large as it was last."""
+        """Make the panel of PyMOL's window, as large as it was last; docked, or beside it."""
         from pymol.gui import get_qtwindow
 
         window = get_qtwindow()
@@ -81,10 +85,14 @@ class Panel(QtWidgets.QDockWidget):
         kept, areas = panel.desk.choices, QtCore.Qt.DockWidgetArea
         left = kept.get("area", "right") == "left"
         window.addDockWidget(areas.LeftDockWidgetArea if left else areas.RightDockWidgetArea, panel)
-        panel.setFloating(kept.get("floating", False))
+        floating = not kept.get("docked", False) if FLOATS else kept.get("floating", False)
+        panel.setFloating(floating)
         size = kept.get("width", WIDTH), kept.get("height", HEIGHT)
-        if panel.isFloating():
+        if floating:
+            screen = window.screen().availableGeometry() if hasattr(window, "screen") else None
             panel.resize(*size)
+            if screen is not None:
+                panel.move(place_beside(window.frameGeometry(), screen, panel.size(), left))
         else:
             width = max(size[0], LEAST_WIDTH)
             _make_room(window, width)
@@ -111,7 +119,8 @@ class Panel(QtWidgets.QDockWidget):
         self.predict.remember()
         kept, window = self.desk.choices, self.parentWidget()
         for name, value in (
-            ("width", self.width()), ("height", self.height()), ("floating", self.isFloating()),
+            ("width", self.width()), ("height", self.height()),
+            ("docked" if FLOATS else "floating", self.isFloating() != FLOATS),
             ("tab", self.tabs.currentIndex()), ("play", self.predict.jobs.play.isChecked()),
         ):  # fmt: skip
             kept.set(name, value)
@@ -150,7 +159,26 @@ class Panel(QtWidgets.QDockWidget):
         self.settings.set_active(shown and current == 4)
 
     def _on_failure(self, error: Any) -> None:
-        self.notice.show_error(error, self.tabs.tabText(self.tabs.currentIndex()).lower())
+        tab = self.tabs.tabText(self.tabs.currentIndex()).lower()
+        self.notice.show_error(error, tab)
+
+
+def place_beside(window: Any, screen: Any, size: Any, left: bool) -> Any:
+    """Where a floating panel begins, clear of PyMOL's window where the screen has room.
+
+    Args:
+        window: Rectangle of PyMOL's window with its frame [pixels].
+        screen: Rectangle of the screen that may be used.
+        size: Of the panel.
+        left: Whether the left side is tried first.
+    """
+    last = screen.right() + 1 - size.width()
+    rooms = [window.right() + 1, window.left() - size.width()]
+    if left:
+        rooms.reverse()
+    x = next((x for x in rooms if screen.left() <= x <= last), max(last, screen.left()))
+    lowest = max(screen.bottom() + 1 - size.height(), screen.top())
+    return QtCore.QPoint(x, min(max(window.top(), screen.top()), lowest))
 
 
 def _make_room(window: Any, width: int) -> None:

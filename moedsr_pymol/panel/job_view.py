@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from pymol.Qt import QtCore, QtWidgets
@@ -15,6 +16,36 @@ from .parts import SPACE, button, column, hint, row
 EVERY_MS = 200
 PLAYED_FROM = 5
 """Frames after which the movie begins to play."""
+DEAF_S = 0.5
+"""Time for which the button hears nothing after a press, or once it means something else [s]."""
+
+
+class TurningButton(QtWidgets.QPushButton):
+    """A button whose meaning changes, which no second click of a double click reaches."""
+
+    _INPUT = (
+        QtCore.QEvent.Type.MouseButtonPress, QtCore.QEvent.Type.MouseButtonDblClick,
+        QtCore.QEvent.Type.KeyPress,
+    )  # fmt: skip
+    _changed = -float("inf")
+
+    def mean(self, text: str, tip: str) -> None:
+        """Say what a press does now; one that has begun is void."""
+        if text != self.text():
+            self.setText(text)
+            self.rest()
+            self.setDown(False)
+        self.setToolTip(tip)
+
+    def rest(self) -> None:
+        """Hear nothing for a moment."""
+        self._changed = time.monotonic()
+
+    def event(self, event: Any) -> bool:
+        """Let no press through while it is deaf."""
+        if event.type() in self._INPUT and time.monotonic() - self._changed < DEAF_S:
+            return True
+        return bool(super().event(event))
 
 
 class JobView(Looking):
@@ -34,8 +65,9 @@ class JobView(Looking):
     def __init__(self, desk: Desk, parent: Any = None) -> None:
         super().__init__(EVERY_MS, parent)
         self._desk, self._job = desk, None
+        self._known: list[Any] = []
         self._playing = self._heard = False
-        self.action = QtWidgets.QPushButton("Predict")
+        self.action = TurningButton("Predict")
         self.action.setMinimumHeight(self.action.sizeHint().height() + SPACE)
         self.action.setDefault(True)
         self.action.clicked.connect(lambda *_: self.press())
@@ -69,6 +101,7 @@ class JobView(Looking):
 
     def press(self) -> None:
         """Predict, or cancel what runs."""
+        self.action.rest()
         if self._job is None:
             self.asked.emit()
         else:
@@ -89,6 +122,9 @@ class JobView(Looking):
     def look(self) -> None:
         """Show how far the job has come."""
         running = list(self._desk.jobs.values())
+        if any(job not in self._known and job.error is None for job in running):
+            self._desk.begun.emit()
+        self._known = running
         if self._job is not None and self._job.over:
             job, self._job = self._job, None
             self._show_idle()
@@ -97,8 +133,7 @@ class JobView(Looking):
             self.ended.emit(job)
         if self._job is None and running:
             self._job = running[-1]
-            self.action.setText("Cancel")
-            self.action.setToolTip("Stop it; the frames that are there stay")
+            self.action.mean("Cancel", "Stop it; the frames that are there stay")
             self.bar.show()
             self.next.hide()
             self._heard = False
@@ -116,11 +151,10 @@ class JobView(Looking):
             self.answered.emit()
         if self.play.isChecked() and not self._playing and done >= min(PLAYED_FROM, planned) > 1:
             self._playing = True
-            self._desk.do("mplay")
+            self._desk.do("mplay", begins=False)  # nobody has asked for something new
 
     def _show_idle(self) -> None:
-        self.action.setText("Predict")
-        self.action.setToolTip("Compute the movie of the surface and load it, frame by frame")
+        self.action.mean("Predict", "Compute the movie of the surface and load it, frame by frame")
         self.action.setEnabled(True)
         self.bar.hide()
 

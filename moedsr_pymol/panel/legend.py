@@ -32,15 +32,25 @@ class Legend(QtWidgets.QWidget):
         self._note = ""
         self.setMinimumHeight(BAR + 2 * self.fontMetrics().lineSpacing() + 6)
 
-    def show_surface(self, surface: Any) -> None:
-        """Tell of a surface's colours; of none, nothing."""
+    def show_surface(self, surface: Any, arriving: bool = False) -> None:
+        """Tell of a surface's colours; of none, nothing.
+
+        Args:
+            surface: The surface, or None.
+            arriving: Whether a prediction still fills it.
+        """
         self.mode, self.ends, self._patches, self._note = "", None, [], ""
         if surface is not None:
             how = surface.coloring
             self.mode, self.ends = how.mode, how.ends(surface)
             self._stops = np.array(how.stops or [(1.0, 1.0, 1.0)])
-            self._patches, self._note = _patches(surface), _note(surface)
+            self._patches, self._note = _patches(surface), _note(surface, arriving)
         self.update()
+
+    @property
+    def note(self) -> str:
+        """What is said where nothing is drawn."""
+        return self._note
 
     def paintEvent(self, _: Any) -> None:
         """Draw it."""
@@ -108,10 +118,13 @@ def _patches(surface: Any) -> list[tuple[str, Any]]:
     return []
 
 
-def _note(surface: Any) -> str:
+def _note(surface: Any, arriving: bool) -> str:
+    fluctuation = "Known once all frames are there."
+    if not arriving:
+        fluctuation = "The prediction ended before this was known."
     return {
         "normal": "Red, green and blue say how far the surface faces along x, y and z.",
         "chain": "The colours that PyMOL gives to chains, of the nearest atom.",
-        "fluctuation": "Known once all frames are there.",
+        "fluctuation": fluctuation,
         "expert": "Known with the first frame of a prediction.",
     }.get(surface.coloring.mode, "")

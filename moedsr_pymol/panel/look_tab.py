@@ -141,7 +141,7 @@ class LookTab(QtWidgets.QWidget):
         refill(self.surface, [(name, name) for name in names], names[-1] if names else None)
         self.empty.setVisible(not names)
         self.fields.setEnabled(bool(names))
-        self.saving.surface.setEnabled(bool(names))
+        self.saving.look()
         self.several.list_surfaces(names)
         self._show_surface()
 
@@ -153,7 +153,8 @@ class LookTab(QtWidgets.QWidget):
     def _show_surface(self) -> None:
         """Show how the chosen surface looks."""
         surface = self.shown
-        self.legend.show_surface(surface)
+        jobs = self._desk.jobs.values()
+        self.legend.show_surface(surface, any(job.surface is surface for job in jobs))
         if surface is None:
             return
         how = surface.coloring

@@ -25,6 +25,7 @@ class Notice(QtWidgets.QFrame):
     def __init__(self, open_tab: Any, parent: Any = None) -> None:
         super().__init__(parent)
         self._open_tab, self._tab, self._details = open_tab, "", ""
+        self._said, self._scene = "", set[str]()
         self.setObjectName("moedsr_notice")
         self.setFrameShape(QtWidgets.QFrame.Shape.StyledPanel)
         self.setAutoFillBackground(True)
@@ -59,6 +60,7 @@ class Notice(QtWidgets.QFrame):
             error: The failure.
             tab: The tab that is shown already.
         """
+        self._said, self._scene = str(error), set()
         advice = advise(error)
         self._tab = advice.tab
         self._details = _details(error, advice.known)
@@ -70,6 +72,19 @@ class Notice(QtWidgets.QFrame):
         self.more.setVisible(advice.known)
         self._show_details(not advice.known)
         self.show()
+
+    def look(self, scene: set[str]) -> None:
+        """Say nothing any more once all that the failure speaks of is gone.
+
+        That is what it names of the objects that the first look after it finds, or all of them.
+
+        Args:
+            scene: Names of what is loaded now.
+        """
+        if not self._scene:
+            self._scene = {name for name in scene if f"'{name}'" in self._said} or scene
+        elif not self._scene & scene:
+            self.hide()
 
     def dismiss(self) -> None:
         """Say nothing any more."""

@@ -52,11 +52,11 @@ class Saving(Looking):
 
     def look(self) -> None:
         """Show how far it is."""
-        working = self._working()
+        working, chosen = self._working(), bool(self._chosen())
         self.cancel.setVisible(bool(working))
         self.said.setVisible(bool(working))
-        self.movie.setEnabled("moedsr_movie" not in working)
-        self.surface.setEnabled("moedsr_save" not in working)
+        self.movie.setEnabled(chosen and "moedsr_movie" not in working)
+        self.surface.setEnabled(chosen and "moedsr_save" not in working)
         if working:
             self.said.setText(sentence(next(iter(working.values())).report.line() or "beginning"))
 

@@ -49,6 +49,11 @@ class Watch(QtCore.QObject):
         self._timer.stop()
 
     @property
+    def objects(self) -> set[str]:
+        """Names of all objects."""
+        return set(self._types)
+
+    @property
     def active(self) -> bool:
         """Whether it looks."""
         return bool(self._timer.isActive())
