@@ -182,4 +182,6 @@ def _outcome(job: Any) -> str:
         return f"{counted(frames, 'frame')} in {duration(job.progress.seconds)}"
     if job.state == "failed":
         return f"Failed; kept {counted(frames, 'frame')}" if frames else "Failed"
+    if job.state == "left":
+        return "Goes on without this scene; the Jobs tab has it"
     return f"Cancelled; kept {counted(frames, 'frame')}" if frames else "Cancelled"
