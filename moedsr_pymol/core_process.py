@@ -12,6 +12,7 @@ import queue
 import subprocess
 import tempfile
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +29,7 @@ END_S = 4.0
 _PACKAGE = "moedsr_core"
 
 
-class ChildProcess:
+class ChildProcess(ABC):
     """A task that runs a program, and says how far it is.
 
     Whatever takes time happens in a thread, which leaves PyMOL alone.
@@ -57,17 +58,17 @@ class ChildProcess:
         self._thread = threading.Thread(target=self._run, name=f"moedsr-{who}", daemon=True)
         self._thread.start()
 
+    @abstractmethod
     def start(self, folder: Path) -> subprocess.Popen[bytes]:
         """Start the program, with pipes for all it reads and writes; runs in the thread.
 
         Args:
             folder: A private folder, removed in the end.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def heard(self, line: bytes) -> dict[str, Any]:
         """Understand a line of its standard output: progress, or ``error``; empty if neither."""
-        raise NotImplementedError
 
     def step(self, patience: float) -> None:
         """Take one event; wait for it at most ``patience`` seconds."""

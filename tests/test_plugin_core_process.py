@@ -92,6 +92,9 @@ class Silent(ChildProcess):
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         return subprocess.Popen(command, **pipes)  # type: ignore[call-overload]
 
+    def heard(self, line: bytes) -> dict[str, Any]:
+        return {}
+
 
 def test_a_silent_child_is_ended_at_once():
     child = Silent("it", lambda folder: None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -67,16 +68,16 @@ class Chart:
         }
 
 
-class Measurement:
+class Measurement(ABC):
     """What a measuring command found."""
 
+    @abstractmethod
     def charts(self) -> tuple[Chart, ...]:
         """Its diagrams, the most telling one first."""
-        raise NotImplementedError
 
+    @abstractmethod
     def table(self) -> Table:
         """Its numbers."""
-        raise NotImplementedError
 
     def tables(self) -> dict[str, Table]:
         """Its tables, by what is added to the name of the first one's file."""
