@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 
+from moedsr_core.choices import check_number
 from moedsr_core.files import writing
 from moedsr_core.simulation.options import LimitConfig, SimulationConfig
 from moedsr_core.simulation.places import Place, places
@@ -53,6 +54,9 @@ class Arguments:
     jobs: int | None = None
     """Processes side by side; by default one for each GPU, or for each processor core. A small
     protein leaves much of a GPU idle: two to four processes share one well."""
+    together: int = 1
+    """Replicates that each process moves at once, in one system, where they are not aware of each
+    other. For GPUs, which are quicker with many atoms."""
 
 
 class Board:
@@ -148,12 +152,13 @@ def _run(argv: list[str] | None, console: Console) -> int:
     arguments = tyro.cli(Arguments, args=argv, description=__doc__)
     config, limits, out = arguments.run, arguments.limits, arguments.out
     these = proteins(arguments.structures, out, config)
+    check_number("together", arguments.together, 1, 10**6, whole=True)
     where = places(arguments.platform, arguments.devices, arguments.jobs)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     console.print(_plan(len(these), config, where), soft_wrap=True, highlight=False)
     with Board(console, len(these), config) as board:
-        result = simulate(these, limits, where, board)
+        result = simulate(these, limits, where, board, arguments.together)
     write_summary(result, limits, out)
     print(_summary(result, out))
     return 1 if result.failures else 0

@@ -59,6 +59,20 @@ def test_a_stopped_command_goes_on_and_one_bad_structure_leaves_the_others_alone
     assert "unfolds" in (out / "summary.csv").read_text(encoding="utf-8")
 
 
+def test_replicates_of_several_structures_run_together(tmp_path, capsys):
+    for name in ("ala", "second"):
+        write_peptide(tmp_path, name)
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in SHORT.items()]
+    where = ["--structures", str(tmp_path), "--out", str(tmp_path / "out")]
+    crowds = ["--platform", "CPU", "--jobs", "1", "--together", "3"]
+    assert simulate.main([*where, *options, *crowds]) == 0
+    assert "2 proteins" in capsys.readouterr().out
+    for name in ("ala", "second"):
+        assert [len(one) for one in load_replicates(tmp_path / "out" / name)] == [6, 6]
+    assert simulate.main([*where, *options, "--together", "0"]) == 2
+    assert "together must be a whole number from 1" in " ".join(capsys.readouterr().err.split())
+
+
 @pytest.mark.parametrize(
     "options, said",
     [

@@ -29,7 +29,7 @@ from moedsr_core.simulation.folding import folding
 from moedsr_core.simulation.options import LimitConfig, SimulationConfig
 from moedsr_core.simulation.places import Place, places
 from moedsr_core.simulation.protein import Protein
-from moedsr_core.simulation.replicate import run_replicate
+from moedsr_core.simulation.replicate import run_replicate, run_together
 from moedsr_core.simulation.sources import proteins
 from moedsr_core.structure import Structure
 from moedsr_core.structure_io import read_structure
@@ -142,6 +142,84 @@ def test_a_structure_that_stays_unstable_is_given_up_in_one_sentence(tmp_path, m
     with pytest.raises(InputError, match=r"^ala_R1 is unstable with steps of 4 fs and of 2 fs \("):
         run_replicate(one.begin()[0], PLACE)
     assert not one.home.exists()
+
+
+def crowd(tmp_path: Path) -> list[Protein]:
+    """Two tripeptides and a longer one."""
+    for name in ("one", "two"):
+        write_peptide(tmp_path, name)
+    (tmp_path / "long.pdb").write_text(pdb_text(helix(5)), encoding="utf-8")
+    config = SimulationConfig(**{**simulated.SHORT, "replicates": 1})
+    return proteins([tmp_path], tmp_path / "out", config)
+
+
+def test_in_a_crowd_every_atom_feels_what_it_feels_alone(tmp_path):
+    folders = [one.begin()[0].folder for one in crowd(tmp_path)]
+    starts = [start.load_start(folder / "start.pdb") for folder in folders]
+    config, exact = SimulationConfig(), Place("Reference")
+
+    def forces(these) -> np.ndarray:
+        made = engine.Engine(these, config, exact, 4.0, 1)
+        return np.asarray(made._context.getState(forces=True).getForces(asNumpy=True)._value)
+
+    alone = np.concatenate([forces([one]) for one in starts])
+    assert np.abs(alone).max() > 100
+    np.testing.assert_allclose(forces(starts), alone, atol=1e-6 * np.abs(alone).max())
+
+
+def test_a_crowd_is_stopped_and_goes_on_and_each_has_its_own_motion(tmp_path):
+    these = crowd(tmp_path)
+    members = [one.begin()[0] for one in these]
+    told: list[tuple[str, int]] = []
+
+    def hear(label: str, frames: int, pace: float) -> None:
+        told.append((label, frames))
+
+    with pytest.raises(CancelledError):
+        run_together(members, PLACE, hear, lambda: len(told) >= 6)
+    assert run_together(members, PLACE, hear) == {}
+    labels = ["long_R1", "one_R1", "two_R1"]
+    assert told == [(label, frame) for frame in range(1, 7) for label in labels]
+    assert [one.finish(LIMITS)["replicates"][0]["frames"] for one in these] == [6, 6, 6]
+    long, one, two = (load_replicates(each.home)[0] for each in these)
+    assert np.abs(one.coords[0] - two.coords[0]).max() > 0.05
+    for each in (long, one, two):
+        assert np.abs(each.coords[0] - each.structure.coords).max() < 3
+        steps = np.linalg.norm(np.diff(each.coords, axis=0), axis=-1).max(axis=-1)
+        assert (steps > 0.01).all() and (steps < 2).all()
+
+
+def test_who_blows_up_in_a_crowd_goes_on_alone_and_so_do_the_others(tmp_path, monkeypatch):
+    members = [one.begin()[0] for one in crowd(tmp_path)]
+    real, sizes = engine.Engine.run, []
+
+    def blow_up(self, steps: int) -> None:
+        real(self, steps)
+        sizes.append(len(self._parts))
+        if len(self._parts) == 3 and sizes.count(3) == 3:
+            spoilt = self.states()
+            spoilt[1][0][:] = np.nan
+            self._place([state[0] for state in spoilt])
+            raise engine.UnstableError("the energy is not a number")
+
+    monkeypatch.setattr(engine.Engine, "run", blow_up)
+    assert run_together(members, PLACE) == {}
+    assert sizes == [3] * 3 + [1] * 4 + [2] * 4
+    for one in members:
+        assert len(json.loads(one.record.read_text())["segments"]) == 2
+
+
+def test_molecules_that_wander_off_are_called_back_whole(tmp_path):
+    replicates = [one.begin()[0] for one in crowd(tmp_path)]
+    starts = [start.load_start(one.folder / "start.pdb") for one in replicates]
+    made = engine.Engine(starts, SimulationConfig(), PLACE, 4.0, 1)
+    before = made.states()
+    moved = [state.copy() for state in before]
+    moved[1][0] += [0.5, 0.0, 0.0]
+    made.restore(moved)
+    made._call_back()
+    for ours, theirs in zip(made.states(), before, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
 def test_other_options_are_never_mixed_with_what_is_there(whole, tmp_path):

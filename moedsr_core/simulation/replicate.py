@@ -1,4 +1,7 @@
-"""One replicate, from its first step to its file, killed and continued as often as may be.
+"""Replicates, from their first step to their files, killed and continued as often as may be.
+
+Several may be run together, in one system (:mod:`moedsr_core.simulation.engine`). One that blows
+up goes on alone, with half the time step if need be, and so do the others without it.
 
 Every frame is a record of a journal (:mod:`moedsr_core.data.journal`) with all that is needed to
 go on from it: positions and velocities of all atoms. So what is on the disk is always a whole
@@ -11,7 +14,9 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +26,7 @@ import numpy as np
 from moedsr_core.data.journal import Journal
 from moedsr_core.errors import InputError
 from moedsr_core.files import whole_file, writing
-from moedsr_core.simulation.engine import Engine, UnstableError
+from moedsr_core.simulation.engine import Engine, State, UnstableError
 from moedsr_core.simulation.options import SimulationConfig
 from moedsr_core.simulation.places import Place
 from moedsr_core.simulation.start import Start, heavy_atoms, load_start
@@ -91,62 +96,154 @@ def run_replicate(
             process, or the disk is full.
         CancelledError: If told to stop; what is done stays done.
     """
-    if replicate.record.is_file():
-        return
-    start = load_start(replicate.folder / "start.pdb")
+    for why in run_together([replicate], place, report, stop).values():
+        raise InputError(why)
+
+
+def run_together(
+    replicates: Sequence[Replicate],
+    place: Place,
+    report: Report = lambda label, frames, pace: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> dict[str, str]:
+    """Simulate several replicates of one configuration in one system, until their files are whole.
+
+    Returns:
+        Why some were given up, by label: they are unstable also with half the time step.
+
+    Raises:
+        InputError: If one is in use by another process, or the disk is full.
+        CancelledError: If told to stop; what is done stays done.
+    """
     usual, halved = _TRIES
-    if not replicate.journal(halved).exists():
+    left = [one for one in replicates if not one.record.is_file()]
+    careful = [one for one in left if one.journal(halved).exists()]
+    groups = deque(_as_far([one for one in left if one not in careful]))
+    while groups:
+        group = groups.popleft()
         try:
-            _run(replicate, start, place, usual, report, stop)
-            return
-        except UnstableError:
-            replicate.journal(usual).unlink()
-    try:
-        _run(replicate, start, place, halved, report, stop)
-    except UnstableError as error:
-        step = replicate.config.step_fs
-        raise InputError(
-            f"{replicate.label} is unstable with steps of {step:g} fs and of {step / halved:g} fs "
-            f"({error}); look for clashes in the structure, or leave it out"
-        ) from error
+            _run(group, place, usual, report, stop)
+        except _BlownUpError as error:
+            if len(group) == 1:
+                group[0].journal(usual).unlink()
+                careful += group
+            else:
+                groups += [[one] for one in error.culprits]
+                groups += _as_far([one for one in group if one not in error.culprits])
+    failures = {}
+    for one in careful:
+        try:
+            _run([one], place, halved, report, stop)
+        except _BlownUpError as error:
+            step = one.config.step_fs
+            failures[one.label] = (
+                f"{one.label} is unstable with steps of {step:g} fs and of {step / halved:g} fs "
+                f"({error}); look for clashes in the structure, or leave it out"
+            )
+    return failures
+
+
+class _BlownUpError(UnstableError):
+    """Of replicates that ran together, these have no finite positions any more."""
+
+    def __init__(self, error: UnstableError, culprits: Sequence[Replicate]) -> None:
+        super().__init__(str(error))
+        self.culprits = list(culprits)
+
+
+def _as_far(replicates: Sequence[Replicate]) -> list[list[Replicate]]:
+    """Those that are to begin, and those that go on; each may be none."""
+    new = [one for one in replicates if not one.journal(_TRIES[0]).exists()]
+    begun = [one for one in replicates if one not in new]
+    return [group for group in (new, begun) if group]
 
 
 def _run(
-    replicate: Replicate,
-    start: Start,
+    replicates: Sequence[Replicate],
     place: Place,
     divisor: int,
     report: Report,
     stop: Callable[[], bool],
 ) -> None:
-    config, step_fs = replicate.config, replicate.config.step_fs / divisor
-    layout = _layout(start.topology.getNumAtoms())
-    recipe = {**replicate.recipe, "replicate": replicate.number, "used_step_fs": step_fs}
-    path = replicate.journal(divisor)
-    with Journal(path, recipe, layout.itemsize, kind="simulation") as journal:
-        done = len(journal)
-        if done < config.frames:
-            seed, seconds = replicate.seed(done), 0.0
-            engine = Engine(start, config, place, step_fs, seed, stop)
-            if done:
-                engine.restore(_frame(journal, done - 1, layout)["state"])
-            else:
-                engine.settle()
-            for frame in range(done, config.frames):
-                begin = time.perf_counter()
-                if frame:
-                    engine.run(config.steps_per_frame(step_fs))
-                    seconds = time.perf_counter() - begin
-                journal.append(frame, _body(layout, seed, place.platform, seconds, engine.state()))
-                pace = config.spacing_ps * 86.4 / seconds if seconds else 0.0
-                report(replicate.label, frame + 1, pace)
-        _write_trajectory(replicate, start, journal, layout)
-        _write_record(replicate, journal, layout, step_fs)
-    path.unlink()
+    """From the last whole frame of each to its file; all have begun, or none."""
+    starts = [load_start(one.folder / "start.pdb") for one in replicates]
+    config, step_fs = replicates[0].config, replicates[0].config.step_fs / divisor
+    with ExitStack() as stack:
+        runs = [
+            stack.enter_context(_Record(one, start, divisor))
+            for one, start in zip(replicates, starts, strict=True)
+        ]
+        first = min(len(run.journal) for run in runs)
+        if first < config.frames:
+            seed, seconds = replicates[0].seed(first), 0.0
+            engine = Engine(starts, config, place, step_fs, seed, stop)
+            try:
+                if first:
+                    engine.restore([run.state(len(run.journal) - 1) for run in runs])
+                else:
+                    engine.settle()
+                for frame in range(first, config.frames):
+                    begin = time.perf_counter()
+                    if frame:
+                        engine.run(config.steps_per_frame(step_fs))
+                        seconds = (time.perf_counter() - begin) / len(runs)
+                    pace = config.spacing_ps * 86.4 / seconds if seconds else 0.0
+                    for run, state in zip(runs, engine.states(), strict=True):
+                        if len(run.journal) < config.frames:
+                            run.append(seed, place.platform, seconds, state)
+                            report(run.replicate.label, len(run.journal), pace)
+            except UnstableError as error:
+                finite = [np.isfinite(state).all() for state in engine.states()]
+                culprits = [one for one, good in zip(replicates, finite, strict=True) if not good]
+                raise _BlownUpError(error, culprits or replicates) from error
+        for run in runs:
+            run.write()
+    for one in replicates:
+        one.journal(divisor).unlink()
+
+
+class _Record:
+    """A replicate's journal, and the files that are written from it."""
+
+    def __init__(self, replicate: Replicate, start: Start, divisor: int) -> None:
+        self.replicate, self._start = replicate, start
+        self._step_fs = replicate.config.step_fs / divisor
+        self._layout = _layout(start.topology.getNumAtoms())
+        recipe = {
+            **replicate.recipe, "replicate": replicate.number, "used_step_fs": self._step_fs
+        }  # fmt: skip
+        self.journal = Journal(
+            replicate.journal(divisor), recipe, self._layout.itemsize, kind="simulation"
+        )
+
+    def __enter__(self) -> _Record:
+        """The record itself."""
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        """Let others work on it."""
+        self.journal.close()
+
+    def state(self, frame: int) -> State:
+        """Where its atoms were, and how they moved."""
+        return np.asarray(_frame(self.journal, frame, self._layout)["state"])
+
+    def append(self, seed: int, platform: str, seconds: float, state: State) -> None:
+        """Add the next frame."""
+        body = _body(self._layout, seed, platform, seconds, state)
+        self.journal.append(len(self.journal), body)
+
+    def write(self) -> None:
+        """Write the trajectory, then what is known of it."""
+        _write_trajectory(self.replicate, self._start, self.journal, self._layout)
+        _write_record(self.replicate, self.journal, self._layout, self._step_fs)
 
 
 def _layout(n_atoms: int) -> np.dtype:
-    """A record: seed, platform and time [s] of what led to the frame; positions and velocities."""
+    """A record: seed, platform and time [s] of what led to the frame; positions and velocities.
+
+    Of replicates that run together, each has its share of the time.
+    """
     return np.dtype(
         [
             ("seed", "<i8"),

@@ -19,6 +19,7 @@ from concurrent.futures import (
 )
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 from moedsr_core.data.pools import attempt, begin_worker
@@ -26,7 +27,7 @@ from moedsr_core.errors import BackendError, InputError
 from moedsr_core.simulation.options import LimitConfig
 from moedsr_core.simulation.places import Place
 from moedsr_core.simulation.protein import Protein
-from moedsr_core.simulation.replicate import Replicate, run_replicate
+from moedsr_core.simulation.replicate import Replicate, run_together
 
 _LOOK_S = 0.3
 """Seconds between two looks at what the processes report."""
@@ -60,7 +61,11 @@ class Result:
 
 
 def simulate(
-    these: Sequence[Protein], limits: LimitConfig, places: Sequence[Place], watcher: Watcher
+    these: Sequence[Protein],
+    limits: LimitConfig,
+    places: Sequence[Place],
+    watcher: Watcher,
+    together: int = 1,
 ) -> Result:
     """Simulate all replicates of all proteins that are not whole yet.
 
@@ -69,6 +74,7 @@ def simulate(
         limits: From where on a run is said to unfold.
         places: What each process computes on.
         watcher: Is told of everything that happens.
+        together: Replicates that a process moves at once, in one system.
 
     Raises:
         BackendError: If a process is ended from outside.
@@ -82,7 +88,7 @@ def simulate(
         len(places), mp_context=context, initializer=_begin, initargs=(free, news, stop)
     )
     with workers as pool, ThreadPoolExecutor(1) as desk:
-        run = _Run(pool, desk, limits, watcher, news)
+        run = _Run(pool, desk, limits, watcher, news, (len(places), together))
         try:
             return run.all(these)
         except BrokenProcessPool as error:
@@ -95,16 +101,29 @@ def simulate(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+_Task = tuple[list[Protein], Callable[[Any, str | None], None]]
+"""Whose it is, and who is told what came of it, or why nothing did."""
+
+
 class _Run:
     """One run of :func:`simulate`."""
 
     def __init__(
-        self, pool: Executor, desk: Executor, limits: LimitConfig, watcher: Watcher, news: Any
+        self,
+        pool: Executor,
+        desk: Executor,
+        limits: LimitConfig,
+        watcher: Watcher,
+        news: Any,
+        room: tuple[int, int],
     ) -> None:
         self._pool, self._desk = pool, desk
         self._limits, self._watcher, self._news = limits, watcher, news
+        self._processes, self._together = room
         self._result = Result()
-        self._tasks: dict[Future[Any], tuple[Protein, Callable[[Protein, Any], None]]] = {}
+        self._tasks: dict[Future[Any], _Task] = {}
+        self._beginning: set[str] = set()
+        self._ready: list[tuple[Protein, Replicate]] = []
         self._left: dict[str, int] = {}
 
     def all(self, these: Sequence[Protein]) -> Result:
@@ -127,23 +146,62 @@ class _Run:
         if finished:
             self._finish(protein, protein.read_record(), was_there=True)
         else:
-            self._submit(self._pool, protein, self._run_replicates, _begin_protein, protein)
+            self._beginning.add(protein.name)
+            self._submit(
+                self._pool, [protein], partial(self._begun, protein), _begin_protein, protein
+            )
 
-    def _run_replicates(self, protein: Protein, missing: list[Replicate]) -> None:
-        self._left[protein.name] = len(missing)
-        for one in missing:
-            self._watcher.planned(one.label, protein.config.frames)
-            self._submit(self._pool, protein, self._count_down, _run_one, one)
-        self._finish_if_whole(protein)
+    def _begun(self, protein: Protein, missing: list[Replicate] | None, why: str | None) -> None:
+        self._beginning.remove(protein.name)
+        if missing is None:
+            self._fail(protein, str(why))
+        else:
+            self._left[protein.name] = len(missing)
+            for one in missing:
+                self._watcher.planned(one.label, protein.config.frames)
+                self._ready.append((protein, one))
+            self._finish_if_whole(protein)
+        if self._together == 1 or not self._beginning:
+            self._deal()
 
-    def _count_down(self, protein: Protein, _: None) -> None:
-        self._left[protein.name] -= 1
-        self._finish_if_whole(protein)
+    def _deal(self) -> None:
+        """Hand out what is ready, the largest molecules first so that crowds weigh the same."""
+        if self._together > 1:
+            self._ready.sort(key=lambda one: -(one[1].folder / "start.pdb").stat().st_size)
+        n = len(self._ready)
+        crowds = max(-(-n // self._together), min(n, self._processes))
+        for k in range(crowds):
+            crowd = self._ready[k::crowds]
+            owners = [protein for protein, _ in crowd]
+            then = partial(self._ran, crowd)
+            self._submit(self._pool, owners, then, _run_some, [one for _, one in crowd])
+        self._ready = []
+
+    def _ran(
+        self,
+        crowd: list[tuple[Protein, Replicate]],
+        failures: dict[str, str] | None,
+        why: str | None,
+    ) -> None:
+        for protein, one in crowd:
+            said = why if failures is None else failures.get(one.label)
+            if said is not None:
+                self._fail(protein, said)
+                continue
+            self._left[protein.name] -= 1
+            self._finish_if_whole(protein)
 
     def _finish_if_whole(self, protein: Protein) -> None:
         """Not in the queue of the processes, where it would wait for all other replicates."""
-        if not self._left[protein.name]:
-            self._submit(self._desk, protein, self._finish, protein.finish, self._limits)
+        if not self._left[protein.name] and protein.name not in self._result.failures:
+            then = partial(self._put, protein)
+            self._submit(self._desk, [protein], then, protein.finish, self._limits)
+
+    def _put(self, protein: Protein, record: dict | None, why: str | None) -> None:
+        if record is None:
+            self._fail(protein, str(why))
+        else:
+            self._finish(protein, record)
 
     def _finish(self, protein: Protein, record: dict, was_there: bool = False) -> None:
         self._result.records[protein.name] = record
@@ -151,31 +209,27 @@ class _Run:
 
     def _fail(self, protein: Protein, reason: str) -> None:
         """Give a protein up, with all of its replicates that have not begun."""
-        for task, (other, _) in list(self._tasks.items()):
-            if other is protein and task.cancel():
+        if protein.name in self._result.failures:
+            return
+        self._result.failures[protein.name] = reason
+        for task, (owners, _) in list(self._tasks.items()):
+            if all(one.name in self._result.failures for one in owners) and task.cancel():
                 del self._tasks[task]
-        if protein.name not in self._result.failures:
-            self._result.failures[protein.name] = reason
-            self._watcher.failed(protein.name, reason)
+        self._watcher.failed(protein.name, reason)
 
     def _submit(
         self,
         where: Executor,
-        protein: Protein,
-        then: Callable[[Protein, Any], None],
+        owners: list[Protein],
+        then: Callable[[Any, str | None], None],
         function: Callable[..., Any],
         *arguments: Any,
     ) -> None:
-        task = where.submit(attempt, function, *arguments)
-        self._tasks[task] = protein, then
+        self._tasks[where.submit(attempt, function, *arguments)] = owners, then
 
     def _settle(self, task: Future[Any]) -> None:
-        protein, then = self._tasks.pop(task)
-        value, reason = task.result()
-        if reason is not None:
-            self._fail(protein, reason)
-        elif protein.name not in self._result.failures:
-            then(protein, value)
+        _, then = self._tasks.pop(task)
+        then(*task.result())
 
     def _hear(self) -> None:
         while True:
@@ -207,7 +261,9 @@ def _begin_protein(protein: Protein) -> list[Replicate]:
     return protein.begin()
 
 
-def _run_one(replicate: Replicate) -> None:
+def _run_some(replicates: list[Replicate]) -> dict[str, str]:
     assert _worker is not None
     news = _worker.news
-    run_replicate(replicate, _worker.place, lambda *message: news.put(message), _worker.stop.is_set)
+    return run_together(
+        replicates, _worker.place, lambda *message: news.put(message), _worker.stop.is_set
+    )

@@ -98,14 +98,15 @@ class FrameCloud:
     normals: Float[np.ndarray, "points 3"]
 
     def sigma(self, rows: Int[np.ndarray, " rows"]) -> Float[np.ndarray, " rows"]:
-        """Distance of some of the points to their 50th neighbours [units of Ω]."""
-        if len(rows) < len(self.points):
-            return local_sigma(self.points, rows=rows)
+        """Distance of some of the points to their 50th neighbours [units of Ω]; measured once."""
+        new = rows[np.isnan(self._sigma[rows])]
+        if len(new):
+            self._sigma[new] = local_sigma(self.points, rows=new)
         return self._sigma[rows]
 
     @cached_property
     def _sigma(self) -> Float[np.ndarray, " points"]:
-        return local_sigma(self.points)
+        return np.full(len(self.points), np.nan)
 
 
 class Trajectory:
