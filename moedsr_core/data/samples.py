@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -110,7 +110,7 @@ class SampleConfig:
     """How an ensemble is turned into samples."""
 
     n_frames: int = 30
-    """Frames of each trajectory whose surfaces are measured."""
+    """Frames of each protein whose surfaces are measured; its replicates share them."""
     n_references: int = 10
     """How many of those frames serve as the input structure."""
     n_points: int = 12000
@@ -119,6 +119,14 @@ class SampleConfig:
     """Points of each reference surface that the router sees."""
     seed: int = 0
     """Seed of the points."""
+
+    def shared(self, replicates: int) -> SampleConfig:
+        """What each of a protein's replicates has of it."""
+        return replace(
+            self,
+            n_frames=max(2, -(-self.n_frames // replicates)),
+            n_references=-(-self.n_references // replicates),
+        )
 
 
 def motion_samples(ensemble: Ensemble, config: SampleConfig) -> list[MotionSample]:

@@ -85,7 +85,8 @@ class Sources:
     ) -> list[TrainingProtein]:
         """Motion samples of one part's trajectories, measured where that has not been done.
 
-        A sample holds frames of one replicate alone: time does not pass between replicates.
+        A sample holds frames of one replicate alone: time does not pass between replicates. These
+        share their protein's frames and references, so that each protein counts alike.
 
         Raises:
             InputError: If a trajectory cannot be used, two are called the same, or there is none
@@ -93,10 +94,12 @@ class Sources:
         """
         proteins = []
         for entry in self._entries(part):
-            for files in find_trajectories(self.folder / entry["name"]):
+            replicates = find_trajectories(self.folder / entry["name"])
+            each = config.shared(len(replicates))
+            for files in replicates:
                 self._refuse_shared([files.label], entry["name"])
                 paths = prepare_samples(
-                    files, self.kept, config, spacing_ps=entry.get("spacing_ps")
+                    files, self.kept, each, spacing_ps=entry.get("spacing_ps")
                 )
                 samples = map(MotionSample.load, paths)
                 proteins += [training_protein(sample, time, device) for sample in samples]
