@@ -97,8 +97,7 @@ class Job:
 
     def _take(self, patience: float) -> None:
         if self._to_load is not None:
-            self._check_objects()
-            if self.state == "running":
+            if self._workspace.keeps(self.surface, self._cmd):  # else the next event tells why not
                 self._drawing.load(self._to_load)
             self._to_load = None
             return

@@ -28,9 +28,8 @@ class Drawing:
             self._made = self.surface.make(k, self._cmd)
 
     def load(self, k: int) -> None:
-        """Load frame ``k`` now."""
-        made, self._made = self._made, None
-        self.surface.show(k, self._cmd, made)
+        """Load frame ``k`` now; to drop what was loaded takes a while, and is left to the next."""
+        self.surface.show(k, self._cmd, self._made)
 
 
 class Repaint:
