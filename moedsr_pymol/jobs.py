@@ -15,7 +15,7 @@ from .errors import BackendError, UserError
 from .follow import find_renamed
 from .progress import Progress
 from .receiver import Receiver
-from .repaint import Repaint
+from .repaint import Drawing, Repaint
 from .surface import Frame, Surface
 
 
@@ -41,6 +41,8 @@ class Job:
         self._molecule = self._present_molecule()
         self._opened = workspace.opened
         self._repaint: Repaint | None = None
+        self._drawing = Drawing(surface, _self)
+        self._to_load: int | None = None
 
     @property
     def id(self) -> str:
@@ -78,7 +80,7 @@ class Job:
             self._receiver.stop()
 
     def step(self, patience: float) -> None:
-        """Do the next small thing: take one event, or draw one frame anew.
+        """Do the next small thing: take one event, load a state, or draw one frame anew.
 
         Args:
             patience: How long to wait for an event [s].
@@ -94,6 +96,11 @@ class Job:
             self._abandon(UserError(f"PyMOL could not show the surface: {error}"))
 
     def _take(self, patience: float) -> None:
+        if self._to_load is not None:
+            if self._workspace.keeps(self.surface, self._cmd):  # else the next event tells why not
+                self._drawing.load(self._to_load)
+            self._to_load = None
+            return
         try:
             kind, value = self._receiver.events.get(timeout=patience or None, block=patience > 0)
         except queue.Empty:
@@ -150,7 +157,12 @@ class Job:
             self._workspace.make_room(self.surface.name, self._cmd)
             self._workspace.add(self.surface, self._cmd)
         self.surface.frames.append(frame)
-        self.surface.show(len(self.surface.frames) - 1, self._cmd)
+        last = len(self.surface.frames) - 1
+        if last:
+            self._drawing.step(last)
+            self._to_load = last
+        else:  # there is an object from here on
+            self._drawing.load(last)
 
     def _on_attributes(self, arrays: dict[str, Any]) -> None:
         self.surface.add_attributes(arrays)

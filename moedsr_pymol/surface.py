@@ -83,6 +83,21 @@ class Frame:
         return frame
 
 
+@dataclass(frozen=True)
+class MadeState:
+    """How a frame looks as a state, to be loaded.
+
+    Attributes:
+        frame: What it shows.
+        key: What else its drawing depends on.
+        floats: What PyMOL is to load.
+    """
+
+    frame: Frame
+    key: tuple
+    floats: list[float] = field(repr=False)
+
+
 @dataclass
 class Surface:
     """Everything that is known of one surface object.
@@ -155,17 +170,32 @@ class Surface:
             self.nearest[k] = nearest(self.frames[k].vertices, first.vertices)
         return values[self.nearest[k]]
 
-    def show(self, k: int, _self: Any) -> None:
-        """Load frame ``k`` as a state, in the present colours."""
-        frame, key = self.smoothing.smooth(self.frames, k), self._key(k)
+    def make(self, k: int, _self: Any) -> MadeState:
+        """Work out how frame ``k`` is to look now, without loading it."""
+        frame = self.smoothing.smooth(self.frames, k)
         colors = self.coloring.colors(self, k, _self)
-        load_state(
-            frame.layout.floats(frame.vertices, frame.normals, colors), self.name, k + 1, _self
-        )
+        floats = frame.layout.floats(frame.vertices, frame.normals, colors)
+        return MadeState(frame=self.frames[k], key=self._key(k), floats=floats)
+
+    def fits(self, made: MadeState | None, k: int) -> bool:
+        """Whether frame ``k`` is still to look as it was worked out."""
+        return made is not None and made.frame is self.frames[k] and made.key == self._key(k)
+
+    def show(self, k: int, _self: Any, made: MadeState | None = None) -> None:
+        """Load frame ``k`` as a state, in the present colours.
+
+        Args:
+            k: Which, from 0.
+            _self: PyMOL.
+            made: What :meth:`make` gave; worked out anew where it is out of date.
+        """
+        if made is None or not self.fits(made, k):
+            made = self.make(k, _self)
+        load_state(made.floats, self.name, k + 1, _self)
         if not self._shown:
             set_mark(self.name, self.mark, _self)
             self._lay_on(_self)
-        self._shown[k] = key
+        self._shown[k] = made.key
 
     def _lay_on(self, _self: Any) -> None:
         """Place the new object on its molecule, which may have moved since it was sent."""

@@ -217,7 +217,8 @@ def test_the_whole_prediction_arrives_and_plays(seen):
 def test_the_event_loop_never_rests_long(seen):
     work = np.diff(seen["beats"])
     assert len(work) > 100
-    assert work.max() < 0.3  # measured: see docs/panel.md
+    assert np.percentile(work, 95) < 0.1  # measured: see docs/panel.md
+    assert work.max() < 0.25
 
 
 def test_every_tab_is_painted(seen):

@@ -154,8 +154,8 @@ def test_a_script_finds_the_surface_complete_at_its_next_line(played):
 
 def test_the_windows_event_loop_keeps_turning(played):
     work = np.diff(played["beats"])
-    assert np.percentile(work, 95) < 0.3
-    assert work.max() < 0.5  # measured: 0.06 s
+    assert np.percentile(work, 95) < 0.1  # measured: 0.03 s
+    assert work.max() < 0.25  # measured: 0.06 s
 
 
 def test_the_window_shows_the_surface_in_its_colour(played):

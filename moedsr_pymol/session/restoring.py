@@ -10,6 +10,7 @@ from ..follow import find_renamed, lay_on_one_of
 from ..labels import keep_label, load_labels
 from ..marks import find_all_marked, set_mark
 from ..placement import remember_place
+from ..repaint import Drawing
 from ..surface import Surface
 from ..workspace import Workspace
 from .record import read_record
@@ -101,6 +102,7 @@ class Restoration:
     def __init__(self, surfaces: list[Surface], workspace: Workspace, _self: Any) -> None:
         self._left = deque(surfaces)
         self._workspace, self._cmd = workspace, _self
+        self._drawn: Drawing | None = None
         self.error: UserError | None = None
 
     @property
@@ -109,7 +111,7 @@ class Restoration:
         return not self._left
 
     def step(self, patience: float) -> None:
-        """Read one frame, or load one state."""
+        """Read one frame, work its state out, or load it."""
         try:
             self._step(self._left[0])
         except UserError as error:
@@ -122,11 +124,16 @@ class Restoration:
         if not self._workspace.keeps(surface, self._cmd):
             self._left.popleft()  # deleted meanwhile
         elif outdated:
-            surface.show(outdated[0], self._cmd)
+            self._drawing(surface).step(outdated[0])
         elif surface.stored:
             surface.read_next()
         else:
             self._left.popleft()
+
+    def _drawing(self, surface: Surface) -> Drawing:
+        if self._drawn is None or self._drawn.surface is not surface:
+            self._drawn = Drawing(surface, self._cmd)
+        return self._drawn
 
     def _give_up(self, error: UserError) -> None:
         surface = self._left.popleft()
