@@ -11,7 +11,7 @@ from pymol_support import call, open_pymol
 from moedsr_pymol import MENU
 from moedsr_pymol.errors import BackendError, UserError
 from moedsr_pymol.panel.advice import advise, sentence
-from moedsr_pymol.panel.emit import command, path_text, selection_text
+from moedsr_pymol.panel.emit import command, path_text, selection_text, word_text
 from moedsr_pymol.panel.order import PredictOrder
 from moedsr_pymol.panel.scale import tick_text, ticks
 from moedsr_pymol.settings import jobs_dir
@@ -64,6 +64,14 @@ def test_pymol_reads_a_file_as_one_argument(arguments, name):
 def test_a_name_that_no_quotes_can_hold_is_refused():
     with pytest.raises(UserError, match="another name"):
         path_text("/tmp/\"it's, so.csv")
+
+
+@pytest.mark.parametrize("text", ["a; delete all", "a, b", "a=b", "a(b", "a[b", '"a'])
+def test_a_field_gives_no_second_argument_or_command(text):
+    for field in ("name", "duration"):
+        with pytest.raises(UserError, match=f"the {field} must be words without"):
+            PredictOrder("prot", **{field: text}).line()
+    assert word_text("the address", " https://[::1]:80 ") == "https://[::1]:80"
 
 
 def test_an_order_leaves_out_what_is_usual():
