@@ -109,6 +109,7 @@ ADVICE = {
     "the disk of https://a:1 is full (no space); delete old jobs": "jobs",
     "'prot' holds 60,000 polymer atoms, at most 50,000 are predicted": "predict",
     "'x' holds no protein or nucleic acid in state 1; select a polymer": "predict",
+    "'organic' holds no atoms; select part of a molecule": "",
     "'x' is neither an object nor a selection; type 'get_names'": "predict",
     "the backend ended in mid-job (killed) and the job with it; run": "predict",
 }
