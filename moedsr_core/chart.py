@@ -61,6 +61,8 @@ def _panel(axes: Any, chart: dict[str, Any]) -> None:
         axes.set_xticks(chart["series"][0]["x"][shown], names[shown], rotation=90, fontsize=7)
     elif chart["kind"] == "bar":
         axes.set_xticks([])
+    elif all(float(x).is_integer() for series in chart["series"] for x in series["x"]):
+        axes.locator_params(axis="x", integer=True)  # there is nothing between two states
     if any(series["label"] for series in chart["series"]):
         axes.legend(frameon=False, fontsize=8)
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from pymol import CmdException
 
+from .arguments import counted
 from .errors import UserError
 from .placement import matrix_mode, molecule_ttt, moved, state_matrix
 
@@ -158,12 +160,22 @@ def object_state(name: str, state: int, _self: Any) -> int:
     """
     count = _self.count_states(name)
     if state == -1:
-        return min(max(_self.get_object_state(name), 1), count)
+        return min(max(_state_shown(name, count, _self), 1), count)
     if not 1 <= state <= count:
         raise UserError(
             f"state must be -1 (the one shown) or from 1 to {count} for '{name}', got {state}"
         )
     return state
+
+
+def _state_shown(name: str, count: int, _self: Any) -> int:
+    try:
+        return int(_self.get_object_state(name))
+    except CmdException as error:  # PyMOL is at a state that this object has not
+        raise UserError(
+            f"'{name}' has {counted(count, 'state')} and shows none at the present frame; go to "
+            "one, as with 'frame 1'"
+        ) from error
 
 
 def _one_conformer(rows: list[tuple]) -> list[tuple]:

@@ -6,7 +6,6 @@ Files appear complete or not at all.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +13,11 @@ from typing import IO, Any
 
 import numpy as np
 
-from .arguments import unquoted
 from .atoms import Atoms
 from .errors import UserError
 from .glb import Shape, glb
 from .measure.chart import Table, csv_text
+from .measure.files import check_file
 from .placement import moved, object_matrix
 from .steps import Report, Work
 from .surface import Frame, Surface
@@ -45,12 +44,10 @@ def save_steps(surface: Surface, path: str, sequence: bool, report: Report, _sel
         The files.
 
     Raises:
-        UserError: If the ending is unknown or a file cannot be written.
+        UserError: If the ending is unknown, or a file cannot be written.
     """
-    target = Path(os.path.expandvars(unquoted(path))).expanduser()
-    writer = _WRITERS.get(target.suffix.lower())
-    if writer is None:
-        raise UserError(f"the file must end in {', '.join(_WRITERS)}, got '{target.name}'")
+    target = check_file(path, tuple(_WRITERS))
+    writer = _WRITERS[target.suffix.lower()]
     if not surface.frames:
         raise UserError(f"'{surface.name}' has no frame yet; wait for the first")
     frames, matrix = list(surface.frames), object_matrix(surface.name, _self)

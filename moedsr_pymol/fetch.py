@@ -71,8 +71,9 @@ def fetch(
         label = Label.of(lies_on, backend=where.name, selection="", surface=free, frames=1)
     hold = Hold.of(lies_on, _self)
     surface = Surface(free, lies_on, coloring, planned=label.frames, label=label, hold=hold)
-    receiver = Receiver(where, _old_job(job))
-    run(Job(surface, receiver, workspace, Progress(surface, quiet), _self), wait, _self)
+    receiver, progress = Receiver(where, _old_job(job)), Progress(surface, quiet)
+    progress.say_name(name)
+    run(Job(surface, receiver, workspace, progress, _self), wait, _self)
     return free
 
 

@@ -16,6 +16,7 @@ from .progress import Progress
 from .receiver import Begin, Receiver
 from .remote import BackendClient
 from .surface import Surface
+from .unlearnt import warning
 from .window import run_task
 from .workspace import Workspace
 
@@ -66,7 +67,12 @@ def carry_out(order: Order, _self: Any) -> str:
     hold = Hold.of(atoms, _self)
     surface = Surface(name, atoms, order.coloring, planned=frames, label=label, hold=hold)
     receiver = Receiver(backend, _new_job(atoms.arrays(), order, label))
-    run(Job(surface, receiver, workspace, Progress(surface, order.quiet), _self), order.wait, _self)
+    progress = Progress(surface, order.quiet)
+    progress.say_name(order.name)
+    unknown = warning(atoms) if order.options.get("kind") == "predict" else ""
+    if unknown:
+        progress.say(unknown)
+    run(Job(surface, receiver, workspace, progress, _self), order.wait, _self)
     return name
 
 

@@ -6,14 +6,17 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from .arguments import counted
+from .arguments import counted, unquoted
 from .remote import stage_of
+from .wording import shortened
 
 if TYPE_CHECKING:
     from .surface import Surface
 
 EVERY_S = 5.0
 """Time between lines that say nothing new but the count [s]."""
+MOST_LETTERS = 60
+"""Of a name that is repeated."""
 
 
 class Progress:
@@ -56,6 +59,13 @@ class Progress:
         elif state == "cancelled":
             kept = counted(frames, "finished frame")
             self.say(f"cancelled; kept {kept}" if frames else "cancelled")
+
+    def say_name(self, wanted: str) -> None:
+        """Say what the object is called where PyMOL does not allow the name that was asked for."""
+        asked, name = unquoted(wanted), self._surface.name
+        if asked and asked != name:
+            shown = shortened(asked, MOST_LETTERS)
+            self.say(f"PyMOL allows no object the name '{shown}', so this one is called '{name}'")
 
     def say(self, text: str) -> None:
         """Write one line, unless quiet."""

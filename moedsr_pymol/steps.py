@@ -11,6 +11,8 @@ from .errors import UserError
 
 EVERY_S = 5.0
 """Time between lines that say nothing new but the count [s]."""
+LEAST_STEPS = 3
+"""Steps of a stage before its pace tells the time left: the first ones start processes too."""
 Work = Generator[None, float, Any]
 """Yields between steps, and is sent how long the next one may wait [s]."""
 
@@ -34,15 +36,16 @@ class Report:
         self.seconds_left: float | None = None
         self._name, self._quiet = name, quiet
         self._line = ""
-        self._said, self._begun = 0.0, time.monotonic()
+        self._said, self._begun, self._before = 0.0, time.monotonic(), 0
 
     def update(self, stage: str, done: int, total: int, seconds_left: float | None = None) -> None:
         """Take news; say it if the stage is new or some time has passed."""
         now, new = time.monotonic(), stage != self.stage
         if new:
-            self._begun = now
-        if seconds_left is None and 0 < done <= total:
-            seconds_left = (now - self._begun) / done * (total - done)
+            self._begun, self._before = now, done
+        steps = done - self._before
+        if seconds_left is None and steps >= LEAST_STEPS:
+            seconds_left = (now - self._begun) / steps * (total - done)
         self.stage, self.done, self.total, self.seconds_left = stage, done, total, seconds_left
         line = self.line()
         if line != self._line and (now - self._said >= EVERY_S or not self._line):

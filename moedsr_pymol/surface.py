@@ -227,6 +227,11 @@ class Surface:
         if not self.stored.left:
             self.stored = None
 
+    @property
+    def kept(self) -> int:
+        """Frames that are there, those of a session that are still to be read too."""
+        return len(self.stored.texts) if self.stored else len(self.frames)
+
     def copied(self, name: str, states: int) -> Surface:
         """The same for a copy of its object, made when it had so many states."""
         return replace(

@@ -25,3 +25,8 @@ def size(count: float) -> str:
             share = count / length
             return f"{share:.1f} {unit}" if share < 10 else f"{share:.0f} {unit}"
     return f"{count:.0f} B"
+
+
+def shortened(text: str, most: int) -> str:
+    """Text of at most so many letters, with an ellipsis where some are left out."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .arguments import unquoted
 from .errors import UserError
 from .follow import find_renamed, follow
 from .install import Installation
@@ -196,7 +197,7 @@ class Workspace:
         Raises:
             UserError: If PyMOL allows no such name, or an object that is not ours has it.
         """
-        name = _self.get_legal_name(wanted or f"{molecule}_surf")
+        name = _self.get_legal_name(unquoted(wanted) or f"{molecule}_surf")
         if not name:
             raise UserError(
                 f"name must hold letters from a to z or digits, got '{wanted}'; PyMOL allows no "

@@ -177,7 +177,13 @@ def test_the_lists_follow_what_is_loaded(qtbot, panel, cmd):
     assert field.currentText() == "prot"
     field.setCurrentText("second")
     panel.predict.molecule.look()
-    assert panel.predict.molecule.about.text().startswith("4 residues, ")
+    about = panel.predict.molecule.about
+    assert about.text().startswith("4 residues, ") and about.text().endswith(
+        "so this will be a guess"
+    )
+    field.setCurrentText("prot")
+    panel.predict.molecule.look()
+    assert about.text().endswith(" atoms of protein or nucleic acid")
     cmd.delete("second")
     panel.desk.watch.look()
     assert field.currentText() == "prot"

@@ -11,7 +11,9 @@ from pymol_support import SEQUENCE, FakeBackend, call
 from moedsr_pymol.coloring import UNKNOWN
 from moedsr_pymol.errors import UserError
 from moedsr_pymol.install.plan import Plan
+from moedsr_pymol.measure.chart import Chart, Series
 from moedsr_pymol.panel import jobs_tab, settings_tab
+from moedsr_pymol.panel.chart_view import ChartView
 from moedsr_pymol.servers import known_servers
 from moedsr_pymol.settings import load_settings
 
@@ -122,6 +124,14 @@ def test_what_a_typed_command_measures_is_shown_too(made, cmd):
     assert [view.chart.title for view in made.measure.views]
     assert made.measure.save.isEnabled()
     assert all(not view.grab().isNull() for view in made.measure.views)
+
+
+def test_there_is_nothing_to_read_between_two_states(qtbot):
+    for x, texts in (([1, 2, 3], ["1", "2", "3"]), ([0.0, 0.5], ["0.0", "0.1", "0.2"])):
+        series = Series("", np.array(x, float), np.array(x, float))
+        view = ChartView(Chart("t", "state", "y", (series,)))
+        qtbot.addWidget(view)
+        assert [text for _, text in view._x_ticks()][:3] == texts
 
 
 def test_experts_are_charted_and_a_pocket_is_asked_for(qtbot, made, lines):

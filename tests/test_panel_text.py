@@ -11,11 +11,11 @@ from pymol_support import call, open_pymol
 from moedsr_pymol import MENU
 from moedsr_pymol.errors import BackendError, UserError
 from moedsr_pymol.panel.advice import advise, sentence
-from moedsr_pymol.panel.emit import command, path_text, selection_text
+from moedsr_pymol.panel.emit import command, path_text, selection_text, word_text
 from moedsr_pymol.panel.order import PredictOrder
 from moedsr_pymol.panel.scale import tick_text, ticks
 from moedsr_pymol.settings import jobs_dir
-from moedsr_pymol.wording import age, duration, size
+from moedsr_pymol.wording import age, duration, shortened, size
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -66,6 +66,14 @@ def test_a_name_that_no_quotes_can_hold_is_refused():
         path_text("/tmp/\"it's, so.csv")
 
 
+@pytest.mark.parametrize("text", ["a; delete all", "a, b", "a=b", "a(b", "a[b", '"a'])
+def test_a_field_gives_no_second_argument_or_command(text):
+    for field in ("name", "duration"):
+        with pytest.raises(UserError, match=f"the {field} must be words without"):
+            PredictOrder("prot", **{field: text}).line()
+    assert word_text("the address", " https://[::1]:80 ") == "https://[::1]:80"
+
+
 def test_an_order_leaves_out_what_is_usual():
     assert PredictOrder("prot").line() == "moedsr_predict prot, frames=100"
     order = PredictOrder(
@@ -101,6 +109,7 @@ ADVICE = {
     "the disk of https://a:1 is full (no space); delete old jobs": "jobs",
     "'prot' holds 60,000 polymer atoms, at most 50,000 are predicted": "predict",
     "'x' holds no protein or nucleic acid in state 1; select a polymer": "predict",
+    "'organic' holds no atoms; select part of a molecule": "",
     "'x' is neither an object nor a selection; type 'get_names'": "predict",
     "the backend ended in mid-job (killed) and the job with it; run": "predict",
 }
@@ -153,6 +162,7 @@ def test_numbers_along_an_axis_are_round_and_few():
     assert ticks(14_700.0, 15_510.0, 6) == [14800.0, 15000.0, 15200.0, 15400.0]
     assert ticks(-0.03, 0.02, 4) == pytest.approx([-0.02, 0.0, 0.02])
     assert len(ticks(3.0, 3.0, 4)) == 1
+    assert ticks(0.9, 3.1, 6, least=1.0) == [1.0, 2.0, 3.0]
     assert tick_text(1234.5, 0.5) == "1\N{THIN SPACE}234.5"
     assert tick_text(20.0, 10.0) == "20"
 
@@ -161,6 +171,7 @@ def test_times_and_sizes_in_words():
     assert [age(s) for s in (5, 90, 7200, 2e5)] == ["5 s", "2 min", "2 h", "2 d"]
     assert [duration(s) for s in (5, 150, 7200)] == ["5 s", "2 min", "2.0 h"]
     assert [size(b) for b in (12, 1.2e6, 12e6, 3e9)] == ["12 B", "1.2 MB", "12 MB", "3.0 GB"]
+    assert [shortened("abcdef", n) for n in (6, 4)] == ["abcdef", "abc…"]
     assert sentence("no way") == "No way."
 
 

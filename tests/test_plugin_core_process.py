@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from pymol_support import wait_until
 
+from moedsr_core.chart import draw
 from moedsr_pymol.core_process import ChildProcess, CoreProcess
 from moedsr_pymol.errors import StoppedError, UserError
 from moedsr_pymol.measure.chart import Chart, Series
@@ -158,3 +160,25 @@ def test_a_request_that_is_not_there_is_one_sentence(tmp_path, monkeypatch, caps
     monkeypatch.setattr(plugin_task, "_end_with_parent", lambda: None)
     assert plugin_task.run(lambda *_: None) == 2
     assert "expected request.json in" in json.loads(capsys.readouterr().out)["error"]
+
+
+def test_along_states_only_whole_numbers_are_written(tmp_path):
+    states = Chart("t", "state", "y", (Series("", np.arange(1, 4), np.array([10.0, 30.0, 20.0])),))
+    between = Chart("t", "Å", "y", (Series("", np.array([0.5, 2.5]), np.array([10.0, 30.0])),))
+    for chart, has in ((states, False), (between, True)):
+        draw([chart.to_dict()], tmp_path / "t.svg")
+        text = (tmp_path / "t.svg").read_text(encoding="utf-8")
+        assert bool(re.search(r"<!-- [0-3][.][0-9]+ -->", text)) == has
+
+
+def test_time_is_told_by_the_pace_of_the_present_stage(monkeypatch):
+    from moedsr_pymol import steps
+
+    clock = iter([0.0, 0.0, 50.0, 53.0, 60.0, 60.0, 72.0])
+    monkeypatch.setattr(steps.time, "monotonic", lambda: next(clock))
+    report = Report("surf", True)
+    told = []
+    for stage, done in (("a", 0), ("a", 1), ("a", 2), ("a", 3), ("b", 10), ("b", 13)):
+        report.update(stage, done, 20)
+        told.append(report.seconds_left)
+    assert told == [None, None, None, 340.0, None, 28.0]

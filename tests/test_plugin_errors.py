@@ -219,6 +219,11 @@ def test_a_missing_backend_is_refused_in_one_sentence(cmd, monkeypatch, tmp_path
         ("moedsr_color", ("ours", "expert0"), "experts are numbered from 1"),
         ("moedsr_save", ("prot", "x.npz"), "'prot' is not a surface"),
         ("moedsr_save", ("ours", "x.stl"), "must end in .npz, .ply, .obj"),
+        ("moedsr_save", ("ours", "/no/x.npz"), "there is no folder '"),
+        ("moedsr_save", ("ours", "~nobody-here/x.npz"), "the home folder in '~nobody-here/x.npz'"),
+        ("moedsr_save", ("ours", "a\0b.npz"), "with a zero byte in it"),
+        ("moedsr_save", ("ours", f"{'n' * 300}.npz"), "cannot be written ("),
+        ("moedsr_shape", ("ours", "/no/x.csv"), "there is no folder '"),
         ("moedsr_cancel", ("ours",), "running here: none"),
         ("moedsr_fetch", ("../up",), "job must be an id"),
         ("moedsr_fetch", ("feedbeef",), "there is no such job"),
@@ -233,6 +238,26 @@ def test_other_commands_refuse_in_one_sentence(cmd, monkeypatch, command, argume
             call(cmd, command, *arguments)
     assert sentence in one_sentence(error)
     assert cmd.count_states("ours") == 2
+    cmd.delete("ours")
+
+
+def test_an_object_that_shows_nothing_at_the_present_frame_says_so(cmd, monkeypatch):
+    with backend_double(monkeypatch) as fake:
+        call(cmd, "moedsr_predict", "prot", frames=2, name="ours")
+        cmd.set("state", 7)
+        cmd.set("static_singletons", 0)
+        said = "has %s and shows none at the present frame; go to one, as with 'frame 1'"
+        for command, arguments, count in (
+            ("moedsr_predict", ("prot",), "1 state"),
+            ("moedsr_profile", ("ours", "motion"), "2 states"),
+            ("moedsr_pocket", ("ours", "prot and resi 3"), "1 state"),
+        ):
+            with pytest.raises(CmdException) as error:
+                call(cmd, command, *arguments)
+            assert said % count in one_sentence(error)
+        cmd.set("state", 1)
+        cmd.set("static_singletons", 1)
+    assert len(fake.jobs) == 1
     cmd.delete("ours")
 
 

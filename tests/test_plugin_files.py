@@ -116,7 +116,7 @@ def test_files_follow_the_umask(cmd, tmp_path, umask):
 
 
 def test_a_folder_that_is_not_there_is_one_sentence(cmd, tmp_path):
-    with pytest.raises(CmdException, match=r"cannot be written .*choose another folder"):
+    with pytest.raises(CmdException, match=r"there is no folder '.*no'; make it, or choose"):
         call(cmd, "moedsr_save", "prot_surf", str(tmp_path / "no" / "out.npz"))
 
 

@@ -122,6 +122,15 @@ def test_what_fails_leaves_nothing_and_is_told_in_one_sentence(computer, act, tr
     assert load_settings()["python"] == "/as/before"
 
 
+def test_a_file_in_the_place_of_the_folder_is_named(computer, tmp_path, monkeypatch):
+    computer("work", "exit 0")
+    (tmp_path / "taken").write_text("mine", encoding="utf-8")
+    plan = installation_plan()
+    monkeypatch.setenv("MOEDSR_ENV_DIR", str(tmp_path / "taken"))
+    failed = run(Installation(plan))
+    assert str(failed.error).endswith(f" in {tmp_path / 'taken'}; nothing was kept")
+
+
 def test_a_cancelled_installation_ends_its_programs_and_leaves_nothing(computer):
     told = computer("hang")
     installation = Installation(installation_plan())

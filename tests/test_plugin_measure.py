@@ -16,7 +16,7 @@ from pymol_support import RADIUS, backend_double, ball, call, displacement, open
 from moedsr_pymol.atoms import Molecule
 from moedsr_pymol.errors import UserError
 from moedsr_pymol.measure.gate import gate_weights
-from moedsr_pymol.measure.residues import residues_of
+from moedsr_pymol.measure.residues import residue_selection, residues_of
 from moedsr_pymol.workspace import Workspace
 
 
@@ -61,6 +61,17 @@ def test_the_residues_of_a_profile_can_be_selected(cmd):
         found: list[str] = []
         cmd.iterate(profile.selection(k), "found.append(resi)", space={"found": found})
         assert set(found) == {profile.resi[k]}
+
+
+@pytest.mark.parametrize("chain", ["a+b", "*", "A'"])
+def test_a_chain_of_odd_letters_is_selected_alone(cmd, chain):
+    cmd.fab("AG", "odd")
+    first = cmd.count_atoms("odd and resi 1")
+    cmd.alter("odd and resi 1", f"chain = {chain!r}")
+    cmd.alter("odd and resi 2", "resi, chain = '1', 'B'")
+    found = cmd.count_atoms(residue_selection("odd", chain, "1"))
+    cmd.delete("odd")
+    assert found == first
 
 
 def test_motion_is_that_of_the_state_asked_for_or_shown(cmd):

@@ -205,3 +205,24 @@ def test_a_name_without_any_legal_character_is_refused_before_computing(
     with pytest.raises(CmdException, match="name must hold letters from a to z or digits, got"):
         call(cmd, command, "prot", name=name)
     assert not backend.jobs and cmd.get_names("all") == before
+
+
+@pytest.mark.parametrize(("name", "legal"), [("my surf", "my_surf"), ("q", "q_"), ("'ok'", "ok")])
+def test_what_pymol_makes_of_a_name_is_said(cmd, backend, capsys, name, legal):
+    assert call(cmd, "moedsr_predict", "prot", frames=1, name=name, quiet=0) == legal
+    said = f"PyMOL allows no object the name '{name}', so this one is called '{legal}'"
+    assert (said in capsys.readouterr().out) == (legal != "ok")
+    call(cmd, "moedsr_fetch", "job0", name=name, quiet=0)
+    assert (said in capsys.readouterr().out) == (legal != "ok")
+
+
+def test_of_what_the_model_has_not_learnt_a_prediction_is_said_to_be_a_guess(cmd, backend, capsys):
+    guess = "the model knows proteins only"
+    call(cmd, "moedsr_predict", "prot", frames=1, quiet=0)
+    call(cmd, "moedsr_surface", "prot and resi 2-8", quiet=0)
+    assert guess not in capsys.readouterr().out
+    call(cmd, "moedsr_predict", "prot and resi 2-8", frames=1, quiet=0)
+    assert f"{guess}, of 20 residues and more; this motion of 7 residues" in capsys.readouterr().out
+    cmd.alter("prot and resi 3 and name CB", 'name = "C1\'"')  # as of a nucleotide's sugar
+    call(cmd, "moedsr_predict", "prot", frames=1, quiet=0)
+    assert f"{guess}; how nucleic acid moves here is a guess" in capsys.readouterr().out

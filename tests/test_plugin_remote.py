@@ -253,12 +253,13 @@ def test_a_job_of_an_earlier_session_can_be_cancelled(cmd, server, token_file, c
 
 def test_the_table_shows_what_there_is_and_who_is_away(cmd, server, token_file, capsys):
     call(cmd, "moedsr_backend", server.url, token_file=token_file, name="lab")
-    call(cmd, "moedsr_predict", "prot and resi 2-9", frames=2)
+    call(cmd, "moedsr_predict", "prot and resi 2-9+11-20", frames=2)
     with FakeBackend(token=TOKEN) as gone:
         call(cmd, "moedsr_backend", gone.url, token_file=token_file, name="gone")
     assert [row["id"] for row in call(cmd, "moedsr_jobs", quiet=0)] == ["job0"]
     said = capsys.readouterr().out
-    assert "prot (prot and resi 2-9)" in said and "2/2" in said and "done" in said
+    assert "prot (prot and resi…" in said and "2/2" in said and "done" in said
+    assert server.url not in said and max(map(len, said.splitlines()[-3:-1])) < 79
     assert f"nobody listens at {gone.url}" in said
     with pytest.raises(CmdException, match="nobody listens"):
         call(cmd, "moedsr_jobs", "gone")

@@ -212,6 +212,7 @@ def test_a_session_saved_in_mid_job_keeps_the_frames_that_are_there(
     timers,
     monkeypatch,
     tmp_path,
+    capsys,
 ):
     with backend_double(monkeypatch, pause=0.002):
         call(cmd, "moedsr_predict", "prot", frames=300)
@@ -224,6 +225,8 @@ def test_a_session_saved_in_mid_job_keeps_the_frames_that_are_there(
         turn(timers)
     assert states(fresh, "prot_surf") == there < 300
     assert surface_of(fresh).planned == 300 and surface_of(fresh).job == "job0"
+    said = f"'prot_surf' was saved with {there} of 300 frames; 'moedsr_fetch job0' loads those"
+    assert said in capsys.readouterr().out
 
 
 def test_a_session_of_an_older_plugin_plays_as_it_is(cmd, fresh, backend, tmp_path):

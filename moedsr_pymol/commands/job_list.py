@@ -10,11 +10,13 @@ from ..errors import UserError
 from ..fetch import arriving, cancel_earlier, delete_earlier, fetch, job_rows
 from ..labels import load_labels
 from ..window import outside
-from ..wording import age
+from ..wording import age, duration, shortened
 from ..workspace import Workspace
 from .common import one_sentence
 
-_COLUMNS = ("id", "state", "object", "frames", "age", "seconds", "backend")
+_COLUMNS = ("id", "state", "object", "frames", "age", "took", "backend")
+_WIDEST = 20
+"""Of a molecule in the list [letters]; the panel shows it whole."""
 
 
 def moedsr_jobs(backend="", quiet=1, *, _self=cmd):
@@ -57,10 +59,13 @@ def _table(rows) -> list:
     for row in rows:
         of = row["object"] or "?"
         if row["selection"] not in ("", of):
-            of = f"{of} ({row['selection'][:24]})"
+            of = f"{of} ({row['selection']})"
         frames = f"{row['frames_done']}/{row['frames']}"
-        seconds = f"{row['seconds']:.0f}"
-        line = (row["id"], row["state"], of, frames, age(row["age_s"]), seconds, row["backend"])
+        where = row["backend"].split("//")[-1]
+        line = (
+            row["id"], row["state"], shortened(of, _WIDEST), frames, age(row["age_s"]),
+            duration(row["seconds"]), where,
+        )  # fmt: skip
         lines.append(line)
     widths = [max(len(line[k]) for line in lines) for k in range(len(_COLUMNS))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)) for line in lines]  # noqa: B905

@@ -16,7 +16,15 @@ from typing import IO
 
 from ..errors import UserError
 from ..local_backend import surroundings
-from .places import new_environment, python_in, remove, remove_left_overs, size_mb, use
+from .places import (
+    environments_folder,
+    new_environment,
+    python_in,
+    remove,
+    remove_left_overs,
+    size_mb,
+    use,
+)
 from .plan import Plan
 
 PYTHONS = ">=3.10,<3.14"
@@ -121,8 +129,8 @@ class Installation:
         except OSError as error:
             self.state = "failed"
             self.error = UserError(
-                f"the environment could not be made ({error.strerror or error}) in {folder}; "
-                "nothing was kept"
+                f"the environment could not be made ({error.strerror or error}) in "
+                f"{folder or environments_folder()}; nothing was kept"
             )
         if folder is not None:
             remove(folder)

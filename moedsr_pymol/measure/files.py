@@ -21,16 +21,33 @@ def check_file(text: str, endings: tuple[str, ...] = ENDINGS) -> Path:
     """Where something is to go.
 
     Raises:
-        UserError: If the ending is unknown, or its folder is not there.
+        UserError: If the ending is unknown, its folder is not there, or no file can be called so.
     """
-    target = Path(os.path.expandvars(unquoted(text))).expanduser().absolute()
+    target = _absolute(os.path.expandvars(unquoted(text)))
     if target.suffix.lower() not in endings:
         raise UserError(f"the file must end in {', '.join(endings)}, got '{target.name}'")
-    if target.is_dir():
-        raise UserError(f"'{target}' is a folder; name a file in it")
-    if not target.parent.is_dir():
-        raise UserError(f"there is no folder '{target.parent}'; make it, or choose another")
+    try:
+        if target.is_dir():
+            raise UserError(f"'{target}' is a folder; name a file in it")
+        if not target.parent.is_dir():
+            raise UserError(f"there is no folder '{target.parent}'; make it, or choose another")
+    except OSError as error:
+        raise UserError(
+            f"'{target.name[:40]}' cannot be written ({error.strerror or error}); choose another "
+            "name"
+        ) from error
     return target
+
+
+def _absolute(text: str) -> Path:
+    if "\0" in text:
+        raise UserError("the name of a file must be text, got one with a zero byte in it")
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError as error:  # ~somebody
+        raise UserError(
+            f"the home folder in '{text}' is not known; write the folder out"
+        ) from error
 
 
 def write_measurement(found: Measurement, target: Path, report: Report) -> Work:

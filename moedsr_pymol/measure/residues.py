@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -111,6 +112,7 @@ def residue_selection(molecule: str, chain: str, resi: str) -> str:
         chain: Its chain, or its segment where it has no chain.
         resi: Its number and insertion code.
     """
+    chain = re.sub(r"([+*])", r"\\\1", chain)  # which part lists, and match any letters
     place = f'(chain "{chain}" or (chain "" and segi "{chain}"))' if chain else 'chain ""'
     number = f"\\{resi}" if resi.startswith("-") else resi
     within = f"({molecule}) and " if molecule else ""

@@ -129,11 +129,18 @@ _KNOWN: tuple[tuple[str, str, str, str], ...] = (
         "predict",
     ),
     (
-        r"no protein or nucleic acid|holds no atoms",
+        r"no protein or nucleic acid",
         "There is no protein in it",
         "Choose a molecule with protein or nucleic acid; water, ligands and ions have no surface "
         "here.",
         "predict",
+    ),
+    (
+        r"'(.*)' holds no atoms",
+        "No atom is chosen",
+        "Nothing that is loaded is '{0}'. Choose another molecule or selection, or type one, such "
+        "as resi 38+42.",
+        "",
     ),
     (
         r"neither an object nor a selection|is no selection|choose a molecule|word of PyMOL's "

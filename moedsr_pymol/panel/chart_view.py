@@ -14,7 +14,7 @@ from .scale import round_step, tick_text, ticks
 HEIGHT = 220
 LEAST_BAR = 2
 """Width that a bar has at least [pixels]; a chart of more bars scrolls."""
-Y_TICKS = 6
+X_TICKS = Y_TICKS = 6
 CHOSEN = "#d55e00"
 """Colour of the bar that was clicked."""
 _BLUE = 4
@@ -181,8 +181,10 @@ class ChartView(QtWidgets.QWidget):
             return [(float(first[k]), chart.tick_labels[k]) for k in range(0, len(first), every)]
         if chart.kind == "bar":
             return [(float(s.x[0]), s.label or f"{s.x[0]:g}") for s in chart.series if len(s.x)]
-        step = round_step(self._x[1] - self._x[0], 6)
-        return [(value, tick_text(value, step)) for value in ticks(*self._x, 6)]
+        whole = all(float(x).is_integer() for series in chart.series for x in series.x)
+        least = 1.0 if whole else 0.0  # there is nothing between two states
+        step = max(round_step(self._x[1] - self._x[0], X_TICKS), least)
+        return [(value, tick_text(value, step)) for value in ticks(*self._x, X_TICKS, least)]
 
     def _paint_labels(self, painter: Any) -> None:
         plot, metrics = self.plot, self.fontMetrics()

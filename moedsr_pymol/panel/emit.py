@@ -55,6 +55,22 @@ def path_text(path: str) -> str:
     raise UserError(f"PyMOL's commands cannot name '{text}'; give the file another name")
 
 
+def word_text(what: str, text: str) -> str:
+    """What was typed into a field, as one argument.
+
+    Args:
+        what: The field.
+        text: What stands there.
+
+    Raises:
+        UserError: If PyMOL would read it as several arguments, or as another command.
+    """
+    words = " ".join(text.split())
+    if re.search(r"[,;(){}=\"']", words) or words.count("[") != words.count("]"):
+        raise UserError(f"{what} must be words without , ; = quotes or brackets, got '{words}'")
+    return words
+
+
 def number_text(value: float) -> str:
     """A number as short as it can be: ``0.7``, ``100``."""
     return f"{value:.6g}"

@@ -14,7 +14,7 @@ from ..measure.profile import MEASURES, Profile
 from .advice import sentence
 from .chart_view import ChartView
 from .desk import Desk
-from .emit import command, number_text, path_text, selection_text
+from .emit import command, number_text, path_text, selection_text, word_text
 from .looking import Looking
 from .parts import Form, ask_file, button, choice, column, expanding, hint, real, refill, row
 
@@ -176,7 +176,8 @@ class MeasureTab(Looking):
             ),
             "moedsr_compare": lambda: command(
                 kind.command, surface, selection_text(self.trajectory.currentData() or ""),
-                interval=self.interval.text().strip(), file=path_text(file),
+                interval=word_text("the time between states", self.interval.text()),
+                file=path_text(file),
             ),
         }  # fmt: skip
         plain = lambda: command(kind.command, surface, file=path_text(file))  # noqa: E731

@@ -8,11 +8,13 @@ from typing import Any
 
 from pymol.Qt import QtCore, QtWidgets
 
+from ..unlearnt import LEAST_RESIDUES
 from .desk import Desk
 from .parts import Form, expanding, hint, row, whole
 
 SETTLE_MS = 300
 """Pause in typing after which a selection is looked at [ms]."""
+GUESS = f"the model knows proteins of {LEAST_RESIDUES} residues and more, so this will be a guess"
 
 
 class MoleculeChoice(QtCore.QObject):
@@ -101,7 +103,8 @@ class MoleculeChoice(QtCore.QObject):
         else:
             counted = f"{residues:,} residues, " if residues else ""
             states = max(cmd.count_states(names[0]), 1)
-            self._say(f"{counted}{atoms:,} atoms of protein or nucleic acid", states)
+            guess = "" if residues >= LEAST_RESIDUES else f"; {GUESS}"
+            self._say(f"{counted}{atoms:,} atoms of protein or nucleic acid{guess}", states)
 
     def _say(self, text: str, states: int = 1) -> None:
         self.about.setText(text)

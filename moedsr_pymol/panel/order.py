@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from ..commands.prediction import MESHES, moedsr_predict
-from .emit import command, number_text, selection_text
+from .emit import command, number_text, selection_text, word_text
 
 SPACINGS = (
     ("Preview, 1.2 Å", 1.2),
@@ -61,18 +61,18 @@ class PredictOrder:
         """The command; what is usual is left out.
 
         Raises:
-            UserError: If the selection cannot be one.
+            UserError: If the selection cannot be one, or another field is more than words.
         """
         more = {
             "frames": self.frames,
-            "name": self.name.strip(),
+            "name": word_text("the name", self.name),
             "model": self.model,
             "state": self.state or None,
             "spacing": None if self.spacing == NORMAL else number_text(self.spacing),
             "mesh": None if self.mesh == MESHES[0] else self.mesh,
             "color": None if self.color == "motion" else self.color,
             "seed": self.seed or None,
-            "duration": self.duration.strip(),
+            "duration": word_text("the duration", self.duration),
             "level": number_text(self.level) if self.level else None,
             "backend": self.backend,
         }

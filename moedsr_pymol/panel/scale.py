@@ -15,9 +15,9 @@ def round_step(span: float, most: int) -> float:
     )
 
 
-def ticks(low: float, high: float, most: int) -> list[float]:
-    """Round numbers from ``low`` to ``high``, at most ``most`` + 1 of them."""
-    step = round_step(high - low, most)
+def ticks(low: float, high: float, most: int, least: float = 0.0) -> list[float]:
+    """Round numbers from ``low`` to ``high``, at most ``most`` + 1, at least ``least`` apart."""
+    step = max(round_step(high - low, most), least)
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
     return [k * step for k in range(first, last + 1)]

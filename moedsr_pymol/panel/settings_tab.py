@@ -15,7 +15,7 @@ from ..servers import known_servers
 from ..settings import jobs_dir, load_settings
 from ..wording import size
 from .desk import Desk
-from .emit import command, path_text
+from .emit import command, path_text, word_text
 from .install_dialog import InstallDialog
 from .parts import Form, button, choice, choose, column, heading, hint, line, refill, row, sure
 
@@ -161,8 +161,10 @@ class SettingsTab(QtWidgets.QWidget):
 
         def make() -> str:
             return command(
-                "moedsr_backend", address, token_file=path_text(self.token.text()),
-                ca_file=path_text(self.certificate.text()), name=self.name.text().strip(),
+                "moedsr_backend", word_text("the address", address),
+                token_file=path_text(self.token.text()),
+                ca_file=path_text(self.certificate.text()),
+                name=word_text("the name", self.name.text()),
             )  # fmt: skip
 
         self._tell("Asking …")

@@ -38,6 +38,12 @@ def moedsr_restore_surfaces(session: dict[str, Any], *, _self: Any) -> bool:
         surfaces, problems = surfaces_of(session, _self)
         for problem in problems:
             _say(problem)
+        for surface in surfaces:
+            if surface.job and surface.kept < surface.planned:
+                _say(
+                    f"'{surface.name}' was saved with {surface.kept} of {surface.planned} frames; "
+                    f"'moedsr_fetch {surface.job}' loads those that came since"
+                )
         if surfaces:
             run_task(Restoration(surfaces, Workspace.of(_self), _self), None, _self)
     except UserError as error:
