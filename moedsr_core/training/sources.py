@@ -98,9 +98,7 @@ class Sources:
             each = config.shared(len(replicates))
             for files in replicates:
                 self._refuse_shared([files.label], entry["name"])
-                paths = prepare_samples(
-                    files, self.kept, each, spacing_ps=entry.get("spacing_ps")
-                )
+                paths = prepare_samples(files, self.kept, each, spacing_ps=entry.get("spacing_ps"))
                 samples = map(MotionSample.load, paths)
                 proteins += [training_protein(sample, time, device) for sample in samples]
         return proteins
