@@ -21,9 +21,9 @@ import moedsr_core
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE_FOLDERS = ("moedsr_core", "moedsr_pymol", "scripts", "tests", "benchmarks")
 TOP_LEVEL = {
-    ".ci", ".gitignore", "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "benchmarks", "datasets",
-    "constraints.txt", "docs", "mkdocs.yml", "moedsr_core", "moedsr_pymol", "plugin_manifest.json",
-    "pyproject.toml", "scripts", "setup.py", "tests",
+    ".ci", ".gitignore", "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "benchmarks",
+    "constraints.txt", "datasets", "docs", "mkdocs.yml", "moedsr_core", "moedsr_pymol",
+    "plugin_manifest.json", "pyproject.toml", "scripts", "setup.py", "tests",
 }  # fmt: skip
 DISTRIBUTIONS = {"skimage": "scikit-image", "PIL": "pillow"}
 TOOLS = {

@@ -137,6 +137,15 @@ def test_more_frames_than_there_are_means_all_of_them():
     assert found[0].distances.shape[0] == 2
 
 
+def test_replicates_share_a_proteins_frames_and_references():
+    config = SampleConfig(n_frames=30, n_references=10, n_points=50)
+    three = config.shared(3)
+    assert (three.n_frames, three.n_references, three.n_points) == (10, 4, 50)
+    assert config.shared(1) == config
+    many = config.shared(40)
+    assert (many.n_frames, many.n_references) == (2, 1)
+
+
 def test_the_same_seed_measures_the_same_points(ensemble, measured):
     again = motion_samples(ensemble, SMALL)
     other = motion_samples(ensemble, replace(SMALL, seed=1))

@@ -189,6 +189,24 @@ def test_a_crowd_is_stopped_and_goes_on_and_each_has_its_own_motion(tmp_path):
         assert (steps > 0.01).all() and (steps < 2).all()
 
 
+def test_a_crowd_killed_in_its_first_frame_begins_the_others_and_moves_none_twice(tmp_path):
+    these = crowd(tmp_path)
+    members = [one.begin()[0] for one in these]
+    told: list[tuple[str, int]] = []
+
+    def die(label: str, frames: int, pace: float) -> None:
+        told.append((label, frames))
+        if len(told) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_together(members, PLACE, die)
+    assert run_together(members, PLACE, lambda label, frames, _: told.append((label, frames))) == {}
+    labels = ["long_R1", "one_R1", "two_R1"]
+    assert told[2:] == [("two_R1", 1), *((one, k) for k in range(2, 7) for one in labels)]
+    assert [one.finish(LIMITS)["replicates"][0]["frames"] for one in these] == [6, 6, 6]
+
+
 def test_who_blows_up_in_a_crowd_goes_on_alone_and_so_do_the_others(tmp_path, monkeypatch):
     members = [one.begin()[0] for one in crowd(tmp_path)]
     real, sizes = engine.Engine.run, []

@@ -152,7 +152,7 @@ class _BlownUpError(UnstableError):
 
 
 def _as_far(replicates: Sequence[Replicate]) -> list[list[Replicate]]:
-    """Those that are to begin, and those that go on; each may be none."""
+    """Those that are to begin, and those that go on, which need not settle; each may be none."""
     new = [one for one in replicates if not one.journal(_TRIES[0]).exists()]
     begun = [one for one in replicates if one not in new]
     return [group for group in (new, begun) if group]
@@ -165,7 +165,7 @@ def _run(
     report: Report,
     stop: Callable[[], bool],
 ) -> None:
-    """From the last whole frame of each to its file; all have begun, or none."""
+    """From the last whole frame of each to its file."""
     starts = [load_start(one.folder / "start.pdb") for one in replicates]
     config, step_fs = replicates[0].config, replicates[0].config.step_fs / divisor
     with ExitStack() as stack:
@@ -175,23 +175,10 @@ def _run(
         ]
         first = min(len(run.journal) for run in runs)
         if first < config.frames:
-            seed, seconds = replicates[0].seed(first), 0.0
+            seed = replicates[0].seed(first)
             engine = Engine(starts, config, place, step_fs, seed, stop)
             try:
-                if first:
-                    engine.restore([run.state(len(run.journal) - 1) for run in runs])
-                else:
-                    engine.settle()
-                for frame in range(first, config.frames):
-                    begin = time.perf_counter()
-                    if frame:
-                        engine.run(config.steps_per_frame(step_fs))
-                        seconds = (time.perf_counter() - begin) / len(runs)
-                    pace = config.spacing_ps * 86.4 / seconds if seconds else 0.0
-                    for run, state in zip(runs, engine.states(), strict=True):
-                        if len(run.journal) < config.frames:
-                            run.append(seed, place.platform, seconds, state)
-                            report(run.replicate.label, len(run.journal), pace)
+                _advance(engine, runs, config, _Origin(seed, place.platform, step_fs), report)
             except UnstableError as error:
                 finite = [np.isfinite(state).all() for state in engine.states()]
                 culprits = [one for one, good in zip(replicates, finite, strict=True) if not good]
@@ -200,6 +187,42 @@ def _run(
             run.write()
     for one in replicates:
         one.journal(divisor).unlink()
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """What frames are made with: the seed, OpenMM's platform and the time step [fs]."""
+
+    seed: int
+    platform: str
+    step_fs: float
+
+
+def _advance(
+    engine: Engine,
+    runs: Sequence[_Record],
+    config: SimulationConfig,
+    origin: _Origin,
+    report: Report,
+) -> None:
+    """Add frames until each has all; a kill may have left some one frame ahead of others."""
+    if not all(len(run.journal) for run in runs):
+        engine.settle()
+        settled = engine.states()
+        for run, state in zip(runs, settled, strict=True):
+            if not len(run.journal):
+                run.append(origin, 0.0, state)
+                report(run.replicate.label, 1, 0.0)
+    engine.restore([run.last() for run in runs])
+    while min(len(run.journal) for run in runs) < config.frames:
+        begin = time.perf_counter()
+        engine.run(config.steps_per_frame(origin.step_fs))
+        seconds = (time.perf_counter() - begin) / len(runs)
+        for run, state in zip(runs, engine.states(), strict=True):
+            if len(run.journal) < config.frames:
+                run.append(origin, seconds, state)
+                pace = config.spacing_ps * 86.4 / seconds
+                report(run.replicate.label, len(run.journal), pace)
 
 
 class _Record:
@@ -224,13 +247,14 @@ class _Record:
         """Let others work on it."""
         self.journal.close()
 
-    def state(self, frame: int) -> State:
-        """Where its atoms were, and how they moved."""
-        return np.asarray(_frame(self.journal, frame, self._layout)["state"])
+    def last(self) -> State:
+        """Where its atoms were in its last frame, and how they moved."""
+        frame = _frame(self.journal, len(self.journal) - 1, self._layout)
+        return np.asarray(frame["state"])
 
-    def append(self, seed: int, platform: str, seconds: float, state: State) -> None:
-        """Add the next frame."""
-        body = _body(self._layout, seed, platform, seconds, state)
+    def append(self, origin: _Origin, seconds: float, state: State) -> None:
+        """Add the next frame, which took so long [s]."""
+        body = _body(self._layout, origin.seed, origin.platform, seconds, state)
         self.journal.append(len(self.journal), body)
 
     def write(self) -> None:
