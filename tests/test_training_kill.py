@@ -16,6 +16,8 @@ import torch
 from safetensors.torch import load_file
 from small_training import SMALL, train_all, train_small
 
+from moedsr_core.training import loop
+
 
 def killed_after(root: Path, steps: int, delay: float) -> bool:
     """Train in a process that is killed after so many steps; whether it was still at work."""
@@ -72,6 +74,23 @@ def test_a_training_killed_at_random_ends_with_the_weights_of_an_undisturbed_one
     for preset in SMALL:
         logs = [_without_clock(root / preset) for root in (whole, tmp_path / "killed")]
         assert logs[0] == logs[1], f"seed {seed}"
+
+
+def test_a_run_killed_right_after_a_checkpoint_keeps_that_steps_line(whole, tmp_path, monkeypatch):
+    real = loop.save_checkpoint
+
+    def die(folder: Path, *rest) -> None:
+        real(folder, *rest)
+        if folder.name == "last":
+            raise KeyboardInterrupt
+
+    preset = next(iter(SMALL))
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save_checkpoint", die)
+        with pytest.raises(KeyboardInterrupt):
+            train_small(preset, tmp_path)
+    train_small(preset, tmp_path)
+    assert _without_clock(tmp_path) == _without_clock(whole / preset)
 
 
 def _without_clock(folder: Path) -> list[list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -71,7 +72,8 @@ def test_a_spacing_holds_for_every_replicate(data):
 
 
 def test_samples_never_pair_frames_of_two_replicates(data, tmp_path):
-    samples = sources(data, tmp_path).samples("train", SAMPLES, TIME, CPU)
+    twice = replace(SAMPLES, n_frames=2 * SAMPLES.n_frames, n_references=2 * SAMPLES.n_references)
+    samples = sources(data, tmp_path).samples("train", twice, TIME, CPU)
     alone = [
         training_protein(sample, TIME, CPU)
         for label in LENGTHS

@@ -39,7 +39,7 @@ class TreeConfig:
     threads: int = 2
     """Processor threads; the trees are the same for any."""
     frames: int = 30
-    """Frames of each trajectory whose surfaces are measured."""
+    """Frames of each protein whose surfaces are measured; its replicates share them."""
     references: int = 5
     """How many of those frames serve as the input structure."""
     points: int = 4000
@@ -106,8 +106,10 @@ def grow_from_split(
 def _measured(
     data: Path, kept: Path, entry: dict[str, Any], config: SampleConfig
 ) -> Iterator[tuple[str, MotionSample]]:
-    for files in find_trajectories(data / entry["name"]):
-        paths = prepare_samples(files, kept, config, spacing_ps=entry.get("spacing_ps"))
+    replicates = find_trajectories(data / entry["name"])
+    each = config.shared(len(replicates))
+    for files in replicates:
+        paths = prepare_samples(files, kept, each, spacing_ps=entry.get("spacing_ps"))
         yield from ((entry["name"], MotionSample.load(path)) for path in paths)
 
 

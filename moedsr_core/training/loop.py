@@ -137,12 +137,14 @@ def train(
                 state |= {"best": scores[task.scores[0]], "scores": scores}
                 if world.writes:
                     _keep_best(task, learner, folder, state)
-            if keep and world.writes:
-                save_checkpoint(folder.last, task.module, learner.optimizer, learner.average, state)
             line = {"step": done, **watch.row(done), **row}
             line |= {f"val_{name}": value for name, value in scores.items()}
-            log.write(line)
+            log.write(line)  # before the checkpoint: a run that goes on from it keeps this line
             if world.writes:
+                if keep:
+                    save_checkpoint(
+                        folder.last, task.module, learner.optimizer, learner.average, state
+                    )
                 report(line)
         tick(done, steps)
     log.close()
