@@ -36,8 +36,8 @@ SPLIT = Path(__file__).with_name("protein_md.json")
 class Arguments:
     """Measure a model on held-out trajectories."""
 
-    data: Path
-    """Folder that holds one folder per protein: NAME.pdb with NAME_R1.xtc …, or top.pdb with
+    data: tuple[Path, ...]
+    """Folders that hold one folder per protein: NAME.pdb with NAME_R1.xtc …, or top.pdb with
     traj.xtc."""
     json: Path = Path("scores.json")
     """Where every number is written."""

@@ -28,8 +28,8 @@ SPLIT = Path(__file__).with_name("protein_md.json")
 class Arguments:
     """Grow boosted trees on local features."""
 
-    data: Path
-    """Folder that holds one folder per protein: NAME.pdb with NAME_R1.xtc …, or top.pdb with
+    data: tuple[Path, ...]
+    """Folders that hold one folder per protein: NAME.pdb with NAME_R1.xtc …, or top.pdb with
     traj.xtc."""
     out: Path
     """Folder for the trees."""

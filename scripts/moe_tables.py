@@ -70,8 +70,8 @@ PAPER_SWEEP = ("4", "8", "16")
 class _Common:
     models: tuple[str, ...] = ()
     """LABEL=TRIAL,TRIAL … for every model."""
-    data: Path | None = None
-    """Folder that holds one folder per protein; not needed for JSON files."""
+    data: tuple[Path, ...] = ()
+    """Folders that hold one folder per protein; not needed for JSON files."""
     split: Path = SPLIT
     """Which proteins are for what."""
     out: Path | None = None
@@ -168,7 +168,7 @@ def _run(argv: list[str] | None, console: Console) -> None:
 
 
 def _commands(asked: Variants) -> list[str]:
-    data = asked.data.as_posix() if asked.data else "DATA"
+    data = [folder.as_posix() for folder in asked.data] or ["DATA"]
     split = ["--split", asked.split.as_posix()] if asked.split != SPLIT else []
     labels = [model.split("=")[0] for model in asked.models]
     return commands(_study(asked), asked.plan, data, split, labels)

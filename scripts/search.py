@@ -35,8 +35,8 @@ SPLIT = Path(__file__).with_name("protein_md.json")
 class Arguments:
     """Search for the best configuration of `moedsr`."""
 
-    data: Path
-    """Folder that holds one folder per protein, or prepared surfaces NAME.h5."""
+    data: tuple[Path, ...]
+    """Folders that hold one folder per protein, or prepared surfaces NAME.h5."""
     out: Path = Path("runs/search")
     """Folder of the study, its run folders and its tables."""
     split: Path = SPLIT

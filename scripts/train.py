@@ -38,8 +38,8 @@ class Arguments(Generic[C]):
 
     train: Annotated[C, tyro.conf.arg(name="")]
     """Everything that decides the result."""
-    data: Path | None = None
-    """Folder that holds one folder per protein: NAME.pdb with NAME_R1.xtc …, or top.pdb with
+    data: tuple[Path, ...] = ()
+    """Folders that hold one folder per protein: NAME.pdb with NAME_R1.xtc …, or top.pdb with
     traj.xtc; for dsr and moedsr also prepared surfaces NAME.h5 or NAME_R1.h5 …"""
     out: Path | None = None
     """Run folder: configuration, log, checkpoints, weights. By default runs/PRESET."""
@@ -101,7 +101,7 @@ def parse(argv: list[str]) -> tuple[str, Arguments]:
 
 def run(preset: str, arguments: Arguments, world: World, console: Console) -> None:
     """Train, and write the weights."""
-    if arguments.data is None:
+    if not arguments.data:
         raise InputError("training needs a folder with trajectories; give --data")
     out = arguments.out or Path("runs") / preset
     quiet = console if world.writes else Console(quiet=True)

@@ -10,7 +10,7 @@ from trajectory_files import bent, tumbling, write
 from moedsr_core.data.ensemble import Ensemble, load_ensemble
 from moedsr_core.data.layout import concatenate, load_replicates
 from moedsr_core.data.splits import load_part
-from moedsr_core.data.trajectory_files import find_trajectories
+from moedsr_core.data.trajectory_files import find_trajectories, home_of
 from moedsr_core.errors import InputError
 
 NAME = "1abc_A"
@@ -173,3 +173,31 @@ def test_frames_in_no_order_are_said(tmp_path):
     random = load_ensemble(*write(tmp_path / "b", mixed, np.arange(60.0)))
     assert not any("unordered" in note for note in smooth.notes)
     assert any("they are unordered, or further apart" in note for note in random.notes)
+
+
+def test_a_protein_is_found_in_the_one_folder_that_holds_it(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    plain(second / "two")
+    (first / "one_R1.h5").parent.mkdir(parents=True)
+    (first / "one_R1.h5").touch()
+    assert home_of([first, second], "two") == second / "two"
+    assert home_of([first, second], "one") == first / "one"
+    assert home_of(first, "two") == first / "two"  # for its reader to refuse
+
+
+def test_a_protein_that_no_folder_or_two_folders_hold_is_refused(tmp_path):
+    folders = [tmp_path / "first", tmp_path / "second"]
+    with pytest.raises(InputError, match=r"none of .*first, .*second holds two; check the paths"):
+        home_of(folders, "two")
+    for folder in folders:
+        plain(folder / "two")
+    with pytest.raises(InputError, match=r"first.two and .*second.two have the same name; rename"):
+        home_of(folders, "two")
+
+
+def test_a_part_comes_from_several_folders(tmp_path):
+    plain(tmp_path / "first" / "one")
+    plain(tmp_path / "second" / "two")
+    split = {"train": [{"name": "one"}, {"name": "two"}], "validation": [], "test": []}
+    folders = [tmp_path / "first", tmp_path / "second"]
+    assert list(load_part(split, "train", folders)) == ["one", "two"]

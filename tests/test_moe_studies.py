@@ -31,7 +31,7 @@ from moedsr_core.reports.moe_studies import (
 from moedsr_core.training.presets import MoEDSRTraining
 
 SMALL = MODELS["moedsr"]().config
-SOURCE = "DATA"
+SOURCE = ["DATA"]
 
 
 @pytest.fixture(scope="module")

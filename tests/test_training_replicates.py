@@ -49,7 +49,7 @@ def sources(data, kept):
 
 
 def test_surfaces_of_each_replicate_start_from_its_own_first_frame(data):
-    found = open_surfaces(data, ENTRY)
+    found = open_surfaces(data / NAME, ENTRY)
     assert list(found) == [f"{NAME}_R1", f"{NAME}_R2"]
     for label, n in LENGTHS.items():
         ours, alone = found[f"{NAME}_{label}"], EnsembleSurfaces(replicate(data, label))
@@ -63,11 +63,11 @@ def test_replicates_are_called_as_their_stores_would_be(data, tmp_path):
     for name in (NAME, "plain"):
         plan = Plan(names=[name], data=data, out=tmp_path)
         stores = [plan.store_of(files).stem for files in find_trajectories(data / name)]
-        assert list(open_surfaces(data, {"name": name})) == stores
+        assert list(open_surfaces(data / name, {"name": name})) == stores
 
 
 def test_a_spacing_holds_for_every_replicate(data):
-    found = open_surfaces(data, {**ENTRY, "spacing_ps": 7.0})
+    found = open_surfaces(data / NAME, {**ENTRY, "spacing_ps": 7.0})
     assert [one.lags_ps.tolist() for one in found.values()] == [[0, 7, 14], [0, 7, 14, 21]]
 
 

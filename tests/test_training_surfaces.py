@@ -184,7 +184,7 @@ def test_no_training_data_is_refused():
 
 def test_a_folder_without_the_protein_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"has no nowhere\.h5 or .*there is no folder .*nowhere;"):
-        open_surfaces(tmp_path, {"name": "nowhere"})
+        open_surfaces(tmp_path / "nowhere", {"name": "nowhere"})
 
 
 def test_prepared_surfaces_are_taken_before_trajectories_replicates_apart(tmp_path, made):
@@ -198,7 +198,7 @@ def test_prepared_surfaces_are_taken_before_trajectories_replicates_apart(tmp_pa
             for k in range(4):
                 writer.append(k, *made.surface(k), made.structure.coords)
             writer.finish()
-    found = open_surfaces(tmp_path, {"name": "p"})
+    found = open_surfaces(tmp_path / "p", {"name": "p"})
     assert list(found) == ["p_R1", "p_R2"]
     assert isinstance(found["p_R1"], Surfaces)
     for k in (0, 3):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from moedsr_core.data.ensemble import Ensemble
 from moedsr_core.data.layout import load_replicates
+from moedsr_core.data.trajectory_files import Folders, home_of
 from moedsr_core.errors import InputError
 from moedsr_core.wording import reason
 
@@ -39,14 +40,14 @@ def read_split(path: str | Path) -> dict[str, list[dict]]:
 
 
 def load_part(
-    split: dict[str, list[dict]], part: str, data_folder: str | Path, **options: int
+    split: dict[str, list[dict]], part: str, data: Folders, **options: int
 ) -> dict[str, Ensemble]:
     """Trajectories of one part, in any layout of :mod:`trajectory_files`.
 
     Args:
         split: From :func:`read_split`.
         part: ``train``, ``validation`` or ``test``.
-        data_folder: Where the proteins' folders lie.
+        data: Where the proteins' folders lie.
         options: ``stride`` and ``max_frames``, as for :func:`ensemble.load_ensemble`.
 
     Returns:
@@ -60,7 +61,7 @@ def load_part(
     ensembles = {}
     for entry in split[part]:
         replicates = load_replicates(
-            Path(data_folder) / entry["name"],
+            home_of(data, entry["name"]),
             spacing_ps=entry.get("spacing_ps"),
             **options,
         )

@@ -50,6 +50,32 @@ class TrajectoryFiles:
         return self.topology.is_file() and self.trajectory.is_file()
 
 
+Folders = str | Path | Sequence[str | Path]
+"""One folder that holds one folder per protein, or several."""
+
+
+def home_of(folders: Folders, name: str) -> Path:
+    """Folder of a protein, in the one of several folders that holds it.
+
+    Raises:
+        InputError: If several hold a protein of that name, or none does; whether one folder alone
+            holds it is for its reader to say.
+    """
+    places = [Path(one) for one in ([folders] if isinstance(folders, str | Path) else folders)]
+    homes = [one / name for one in places if (one / name).exists() or stores_of(one / name)]
+    if len(homes) > 1:
+        raise InputError(f"{homes[0]} and {homes[1]} have the same name; rename one of them")
+    if homes or len(places) == 1:
+        return (homes or [places[0] / name])[0]
+    raise InputError(f"none of {', '.join(map(str, places))} holds {name}; check the paths")
+
+
+def stores_of(home: Path) -> list[Path]:
+    """Prepared surfaces beside a protein's folder: NAME.h5 or NAME_R1.h5 …."""
+    pattern = re.compile(re.escape(home.name) + r"(_R\d+)?")
+    return [path for path in sorted(home.parent.glob("*.h5")) if pattern.fullmatch(path.stem)]
+
+
 def find_trajectories(
     home: str | Path, replicates: Sequence[str] | None = None
 ) -> list[TrajectoryFiles]:

@@ -64,14 +64,14 @@ def load_trial(trial: str, device: str = "cpu") -> LoadedModel:
 
 
 def read_ensembles(
-    data: Path | None, split: Path, parts: Sequence[str], **options: int
+    data: Sequence[Path], split: Path, parts: Sequence[str], **options: int
 ) -> dict[str, Ensemble]:
     """Trajectories of some parts of a split.
 
     Raises:
         InputError: If there is no folder, nothing in the parts, or a trajectory cannot be used.
     """
-    if data is None:
+    if not data:
         raise InputError("models are measured on trajectories; give --data")
     read, found = read_split(split), dict[str, Ensemble]()
     for part in parts:

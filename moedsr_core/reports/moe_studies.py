@@ -165,11 +165,16 @@ class TrainingPlan:
         return self.runs / "-".join([self.preset, *variant, str(seed)])
 
     def command(
-        self, study: Study, label: str, seed: int, data: str, split: Sequence[str] = ()
+        self,
+        study: Study,
+        label: str,
+        seed: int,
+        data: Sequence[str],
+        split: Sequence[str] = (),
     ) -> str:
         """What to type for one training; ``split`` are the flags that name the split, if any."""
-        data = self.stores.as_posix() if self.stores else data
-        words = ["python", "scripts/train.py", self.preset, "--data", data, *split]
+        data = [self.stores.as_posix()] if self.stores else data
+        words = ["python", "scripts/train.py", self.preset, "--data", *data, *split]
         words += ["--config", self.config.as_posix()] if self.config else []
         for path, value in study.settings(label).items():
             words += [f"--model.{path.replace('_', '-')}", str(value)]
@@ -192,7 +197,7 @@ class TrainingPlan:
 def commands(
     study: Study,
     plan: TrainingPlan,
-    data: str,
+    data: Sequence[str],
     split: Sequence[str] = (),
     labels: Sequence[str] = (),
 ) -> list[str]:
@@ -201,7 +206,7 @@ def commands(
     Args:
         study: What is compared.
         plan: How it is trained.
-        data: Folder of the trajectories.
+        data: Folders of the trajectories.
         split: Flags that name the split, for both scripts.
         labels: Variants wanted; by default all.
 
@@ -214,7 +219,7 @@ def commands(
         for label in wanted
         for seed in range(plan.trials)
     ]
-    words = ["python", "scripts/moe_tables.py", study.heading.name, "--data", data, *split]
+    words = ["python", "scripts/moe_tables.py", study.heading.name, "--data", *data, *split]
     words += ["--models", *(plan.models(study, label) for label in wanted)]
     return [*lines, shlex.join(words)]
 

@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from moedsr_core.choices import check_number
 from moedsr_core.data.samples import MotionSample, SampleConfig, prepare_samples
-from moedsr_core.data.trajectory_files import find_trajectories
+from moedsr_core.data.trajectory_files import Folders, find_trajectories, home_of
 from moedsr_core.errors import InputError
 from moedsr_core.evaluation.local_trees import STATISTICS, lightgbm, save_trees, sequence_digest
 from moedsr_core.evaluation.tree_features import CATEGORIES, FEATURES, point_features
@@ -69,7 +69,7 @@ class TreeConfig:
 
 def grow_from_split(
     split: dict[str, list[dict[str, Any]]],
-    data: Path,
+    data: Folders,
     out: Path,
     kept: Path,
     config: TreeConfig,
@@ -79,7 +79,7 @@ def grow_from_split(
 
     Args:
         split: From :func:`splits.read_split`.
-        data: Folder that holds one folder per protein.
+        data: Where the proteins' folders lie.
         out: Folder of the trees.
         kept: Folder of what is measured, or was measured before with the same configuration.
         config: How.
@@ -104,9 +104,9 @@ def grow_from_split(
 
 
 def _measured(
-    data: Path, kept: Path, entry: dict[str, Any], config: SampleConfig
+    data: Folders, kept: Path, entry: dict[str, Any], config: SampleConfig
 ) -> Iterator[tuple[str, MotionSample]]:
-    replicates = find_trajectories(data / entry["name"])
+    replicates = find_trajectories(home_of(data, entry["name"]))
     each = config.shared(len(replicates))
     for files in replicates:
         paths = prepare_samples(files, kept, each, spacing_ps=entry.get("spacing_ps"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 
 from moedsr_core.data.layout import load_replicates
 from moedsr_core.data.samples import MotionSample, SampleConfig, prepare_samples
-from moedsr_core.data.trajectory_files import find_trajectories
+from moedsr_core.data.trajectory_files import Folders, find_trajectories, home_of, stores_of
 from moedsr_core.errors import InputError
 from moedsr_core.frame import TimeMap
 from moedsr_core.training.motion_task import TrainingProtein, training_protein
@@ -22,30 +21,28 @@ Split = dict[str, list[dict[str, Any]]]
 """Entries by part: ``name`` and, where files carry no time stamps, ``spacing_ps``."""
 
 
-def open_surfaces(folder: Path, entry: dict[str, Any]) -> dict[str, Surfaces]:
+def open_surfaces(home: Path, entry: dict[str, Any]) -> dict[str, Surfaces]:
     """Surfaces of a split's entry by trajectory: prepared ones, or else made from the atoms.
 
     Args:
-        folder: Holds the stores NAME.h5 or NAME_R1.h5 …, or the protein's folder NAME in a layout
-            of :mod:`moedsr_core.data.trajectory_files`. Each replicate is a trajectory of its own.
+        home: The protein's folder NAME in a layout of :mod:`moedsr_core.data.trajectory_files`,
+            or where it would be beside stores NAME.h5 or NAME_R1.h5 …. Each replicate is a
+            trajectory of its own.
         entry: The protein's name and, for the latter, perhaps its ``spacing_ps``.
 
     Raises:
         InputError: If the files are missing or cannot be used.
     """
-    name = entry["name"]
-    stores = [
-        path
-        for path in sorted(folder.glob("*.h5"))
-        if re.fullmatch(re.escape(name) + r"(_R\d+)?", path.stem)
-    ]
+    stores = stores_of(home)
     if stores:
         return {path.stem: StoredSurfaces(path) for path in stores}
     try:
-        find_trajectories(folder / name)
+        find_trajectories(home)
     except InputError as error:
-        raise InputError(f"{folder} has no {name}.h5 or {name}_R1.h5 …, and {error}") from error
-    replicates = load_replicates(folder / name, spacing_ps=entry.get("spacing_ps"))
+        raise InputError(
+            f"{home.parent} has no {home.name}.h5 or {home.name}_R1.h5 …, and {error}"
+        ) from error
+    replicates = load_replicates(home, spacing_ps=entry.get("spacing_ps"))
     return {one.name: EnsembleSurfaces(one) for one in replicates}
 
 
@@ -54,13 +51,13 @@ class Sources:
     """Trajectories by part of a split.
 
     Attributes:
-        folder: Where they lie.
+        folders: Where they lie.
         split: Which of them are for what.
         kept: Folder for what is measured once and kept.
         track: Goes through a sequence and shows how far it is.
     """
 
-    folder: Path
+    folders: Folders
     split: Split
     kept: Path
     track: Callable[[Sequence[Any]], Iterable[Any]] = iter
@@ -75,7 +72,7 @@ class Sources:
         """
         found: dict[str, Surfaces] = {}
         for entry in self._entries(part):
-            opened = open_surfaces(self.folder, entry)
+            opened = open_surfaces(home_of(self.folders, entry["name"]), entry)
             self._refuse_shared(opened, entry["name"])
             found |= opened
         return found
@@ -94,7 +91,7 @@ class Sources:
         """
         proteins = []
         for entry in self._entries(part):
-            replicates = find_trajectories(self.folder / entry["name"])
+            replicates = find_trajectories(home_of(self.folders, entry["name"]))
             each = config.shared(len(replicates))
             for files in replicates:
                 self._refuse_shared([files.label], entry["name"])
