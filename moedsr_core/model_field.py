@@ -44,9 +44,10 @@ class ModelField:
         pause: Callable[[], None] = lambda: None,
     ) -> None:
         self.evaluations = 0
-        self._model, self._code, self._times = model, code, times
+        self._model, self._times = model, times
         self._like = code.protein.points
         self._path = None if path is None else path.to(self._like)
+        self._code = model.settle(code, torch.as_tensor(times).to(self._like), self._path)
         device = self._like.device
         self._preparing = FittingBatches(device, _PREPARED_AT_ONCE, pause)
         self._evaluating = FittingBatches(device, _EVALUATED_AT_ONCE, pause)

@@ -18,6 +18,7 @@ SMALL = AnchoredConfig(
     neighbours=8,
     phi_z=16,
     largest_offset=1.0,
+    volume_nodes=0,
 )
 
 

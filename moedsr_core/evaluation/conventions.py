@@ -14,6 +14,7 @@ from moedsr_core.surface.sampling import sample_surface
 
 SHAPE_METRICS = (
     "iou", "chamfer_paper", "chamfer_dsr_code", "nc_abs", "nc_signed", "chamfer_A", "hausdorff_A",
+    "volume_ratio", "parts",
 )  # fmt: skip
 """What is measured for every frame."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
+from scipy import ndimage
 
 from moedsr_core.evaluation.conventions import DISTANCES, SHAPE_METRICS
 from moedsr_core.evaluation.truth import mesh_of
@@ -18,14 +19,22 @@ def shape_scores(
     distances: str,
     seed: tuple[int, int],
 ) -> dict[str, dict[str, float]]:
-    """Surfaces against the true one; distances are NaN where one of them is empty."""
+    """Surfaces against the true one; distances are NaN where one of them is empty.
+
+    The first surface is that of ``static``.
+    """
     true_mesh, scores = mesh_of(true, grid), {}
+    first = int((volumes["static"] < 0).sum())
     for name, volume in volumes.items():
+        inside = volume < 0
+        known = {
+            "iou": 0.0,
+            "volume_ratio": float(inside.sum()) / first,
+            "parts": float(ndimage.label(inside)[1]),
+        }
         mesh = mesh_of(volume, grid)
-        if mesh is None or true_mesh is None:
-            scores[name] = dict.fromkeys(SHAPE_METRICS, float("nan")) | {"iou": 0.0}
-            continue
-        apart = DISTANCES[distances](mesh, true_mesh, omega, np.random.default_rng(seed))
-        iou = intersection_over_union(volume < 0, true < 0)
-        scores[name] = {m: ({"iou": iou} | apart)[m] for m in SHAPE_METRICS}
+        if mesh is not None and true_mesh is not None:
+            known["iou"] = intersection_over_union(inside, true < 0)
+            known |= DISTANCES[distances](mesh, true_mesh, omega, np.random.default_rng(seed))
+        scores[name] = {metric: known.get(metric, float("nan")) for metric in SHAPE_METRICS}
     return scores

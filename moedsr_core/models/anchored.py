@@ -2,7 +2,7 @@
 
 The input's own surface is known exactly, so f(x, t) starts from its signed distance s₀:
 
-    f(x, t) = s₀(x − w(t) A(x, t) ξ(x, z)) + w(t) o(x, t),     w(-1) = 0
+    f(x, t) = s₀(x − w(t) A(x, t) ξ(x, z)) + w(t) (o(x, t) − c(t)),     w(-1) = 0
     o(x, t) = Σ_j a_j(t) Σ_i G_i(P₀) M_ij(x)                  offset
     A(x, t) = Σ_j a_j(t) softplus(Σ_i G_i(P₀) S_ij(x))        amplitude of the motion there
 
@@ -11,7 +11,8 @@ router's point features h(x), local features and s₀(x), and a_j(t) a fixed par
 Time is separable, so the network runs once per point however many frames follow. ξ(x, z) is a
 divergence-free random displacement of unit variance along each axis whose neighbouring points
 move together; its coefficients z are the code of a motion. Side chains move as they are, where a
-change of the signed distance alone would erode them.
+change of the signed distance alone would erode them. c(t) is no part of what is learned: it keeps
+the volume (:mod:`moedsr_core.models.volume`).
 
 Departures from the paper, and why. Experts see Ψ with φ_SH = 1, the distance from the centre,
 so the model turns with the molecule exactly; larger encodings remain a choice. The targets are
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -48,8 +49,13 @@ from moedsr_core.models.local import LocalEncoder, Surroundings
 from moedsr_core.models.router.gate import Gate
 from moedsr_core.models.router.router import Router, RouterConfig
 from moedsr_core.models.router.surface_graph import interpolate
+from moedsr_core.models.volume import TIMES, VolumeLevel, measure_level, nodes_near
 from moedsr_core.surface.lattice import DistanceLattice
 
+_RISEN = 0.02
+"""Share of the rise below which there is no volume to keep."""
+_SETTLED = 128
+"""Frames of a movie whose volume is measured, at most; between them it is interpolated."""
 _START_CENTERS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 
 
@@ -111,6 +117,8 @@ class AnchoredConfig:
     """Share of a drawn motion's variance that stays for the whole movie. The input is one frame
     like any other, so what separates later frames from it is as much its own distance from their
     mean as theirs, and only theirs fluctuates."""
+    volume_nodes: int = 4096
+    """Nodes at which the level that keeps the volume is measured; 0 leaves the level at f = 0."""
 
     def __post_init__(self) -> None:
         """Refuse sizes that make no network."""
@@ -134,6 +142,8 @@ class AnchoredConfig:
             )
         if not self.typical_share >= 0:
             raise InputError(f"typical_share must not be negative, got {self.typical_share}")
+        if self.volume_nodes < 0:
+            raise InputError(f"volume_nodes must not be negative, got {self.volume_nodes}")
         if not 0 <= self.kept_share <= 1:
             raise InputError(f"kept_share must be between 0 and 1, got {self.kept_share}")
         if self.phi_z % 8:
@@ -149,10 +159,16 @@ class AnchoredCode(ProteinCode):
     Attributes:
         surroundings: What its atoms and residues offer to the points near them.
         lattice: Distances to its surface, where displaced points look them up.
+        nodes: Prepared points at which its volume is measured; None while training.
+        drawn_level: What keeps its volume in drawn motions, likewise.
+        typical_level: The same for the typical shape.
     """
 
     surroundings: Surroundings
     lattice: DistanceLattice
+    nodes: Prepared | None = None
+    drawn_level: VolumeLevel | None = None
+    typical_level: VolumeLevel | None = None
 
 
 class AnchoredMoEDSR(SurfaceModel):
@@ -190,7 +206,7 @@ class AnchoredMoEDSR(SurfaceModel):
     def encode(self, protein: ProteinInput) -> AnchoredCode:
         """Route one protein and describe its atoms."""
         features, descriptor = self.router(protein)
-        return AnchoredCode(
+        code = AnchoredCode(
             protein=protein,
             descriptor=descriptor,
             gate=self.gate(descriptor),
@@ -198,6 +214,7 @@ class AnchoredMoEDSR(SurfaceModel):
             surroundings=self.local.surroundings(protein),
             lattice=self._lattice(protein),
         )
+        return code if self.training or not self.config.volume_nodes else self._levelled(code)
 
     def prepare(
         self,
@@ -236,7 +253,10 @@ class AnchoredMoEDSR(SurfaceModel):
         """Signed distance in units of Ω at prepared points."""
         form = "nlw,nlwc->nlc" if z.ndim > 1 else "nlw,lwc->nlc"
         drawn = torch.einsum(form, self._waves(prepared), self._directions(z))
-        return self._moved(code, prepared, *self.time_weights(t), drawn) / code.protein.scale
+        rise, share = self.time_weights(t)
+        moved = self._moved(code, prepared, rise, share, drawn)
+        assert isinstance(code, AnchoredCode)
+        return (moved - _level(code.drawn_level, t, rise)) / code.protein.scale
 
     def typical(
         self, code: ProteinCode, prepared: Prepared, t: Float[Tensor, ""]
@@ -248,8 +268,10 @@ class AnchoredMoEDSR(SurfaceModel):
         """
         directions = self.config.typical_share * self._directions(self.typical_codes)
         drawn = torch.einsum("nlw,dlwc->dnlc", self._waves(prepared), directions)
-        values = self._moved(code, prepared, *self.time_weights(t), drawn)
-        return values.mean(dim=0) / code.protein.scale
+        rise, share = self.time_weights(t)
+        values = self._moved(code, prepared, rise, share, drawn).mean(dim=0)
+        assert isinstance(code, AnchoredCode)
+        return (values - _level(code.typical_level, t, rise)) / code.protein.scale
 
     def draw(
         self,
@@ -261,7 +283,46 @@ class AnchoredMoEDSR(SurfaceModel):
         """Signed distance [Å] at prepared points in several motions at each of several times."""
         drawn = torch.einsum("nlw,fdlwc->fdnlc", self._waves(prepared), self._directions(z))
         rise, share = self.time_weights(t)
-        return self._moved(code, prepared, rise[:, None, None], share[:, None, None], drawn)
+        moved = self._moved(code, prepared, rise[:, None, None], share[:, None, None], drawn)
+        assert isinstance(code, AnchoredCode)
+        return moved - _level(code.drawn_level, t[:, None, None], rise[:, None, None])
+
+    @torch.no_grad()
+    def settle(
+        self,
+        code: ProteinCode,
+        times: Float[Tensor, " frames"],
+        path: Float[Tensor, "frames latent"] | None,
+    ) -> ProteinCode:
+        """Keep the volume in each frame of a drawn motion, not only in the mean over motions."""
+        assert isinstance(code, AnchoredCode)
+        rise, _ = self.time_weights(times)
+        risen = torch.nonzero(rise > _RISEN).flatten()
+        if code.nodes is None or path is None or not len(risen):
+            return code
+        frames = risen[:: -(-len(risen) // _SETTLED)]
+        nodes, motions = code.nodes, zip(times[frames], path[frames], strict=True)
+        bare = replace(code, drawn_level=None)
+        drawn = (self.draw(bare, nodes, t[None], z[None, None])[0] for t, z in motions)
+        level = measure_level(times[frames], rise[frames], drawn, nodes["start"])
+        return replace(code, drawn_level=level)
+
+    @torch.no_grad()
+    def _levelled(self, code: AnchoredCode) -> AnchoredCode:
+        """The same code with the levels that keep its volume in the mean over motions."""
+        here, start = nodes_near(code.lattice, self.config.volume_nodes)
+        nodes = self.prepare(code, here / code.protein.scale, start)
+        times = torch.tensor(TIMES, device=start.device)
+        rise, _ = self.time_weights(times)
+        codes, scale = self.typical_codes, code.protein.scale
+        drawn = (self.draw(code, nodes, t[None], codes[None])[0] for t in times)
+        typical = (scale * self.typical(code, nodes, t)[None] for t in times)
+        return replace(
+            code,
+            nodes=nodes,
+            drawn_level=measure_level(times, rise, drawn, start),
+            typical_level=measure_level(times, rise, typical, start),
+        )
 
     def _moved(
         self,
@@ -361,6 +422,10 @@ class AnchoredMoEDSR(SurfaceModel):
             ],
             dim=1,
         )
+
+
+def _level(level: VolumeLevel | None, t: Tensor, rise: Tensor) -> Tensor:
+    return torch.zeros_like(rise) if level is None else level.at(t, rise)
 
 
 class _SurfaceDistance(torch.autograd.Function):

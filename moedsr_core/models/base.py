@@ -118,6 +118,21 @@ class SurfaceModel(nn.Module, ABC):
         """Code z of each frame of one drawn motion; here one z from N(0, 1) for the whole movie."""
         return torch.randn(1, self.latent_size, generator=generator).repeat(n_frames, 1)
 
+    def settle(
+        self,
+        code: ProteinCode,
+        times: Float[Tensor, " frames"],
+        path: Float[Tensor, "frames latent"] | None,
+    ) -> ProteinCode:
+        """What is to be known of one movie before its frames; here nothing.
+
+        Args:
+            code: The protein, encoded.
+            times: Model time of each frame, in order.
+            path: Code z of each frame; None for the typical shape.
+        """
+        return code
+
     def expert_shares(
         self, code: ProteinCode, x: Float[Tensor, "n 3"]
     ) -> Float[Tensor, "n experts"]:
