@@ -21,7 +21,7 @@ from scipy.spatial import cKDTree
 from moedsr_core.data.ensemble import anchors_of, superpose
 from moedsr_core.errors import InputError
 from moedsr_core.evaluation.contenders import mean_shape
-from moedsr_core.evaluation.motion import by_residue, r, ratio, true_motion
+from moedsr_core.evaluation.motion import by_residue, r, ratio, true_tally
 from moedsr_core.evaluation.together import frame_pool, in_order
 from moedsr_core.evaluation.truth import Truth, measure_truth, mesh_of
 from moedsr_core.frame import CanonicalFrame, canonical_frame
@@ -218,7 +218,7 @@ def _outcome(
     first: Mesh,
     prediction: MeshTrajectory,
 ) -> Outcome:
-    true = true_motion(truth)
+    true = true_tally(truth).motion()
     nearest = cKDTree(first.vertices).query(truth.vertices)[1]
     rmsf = prediction.fluctuation[nearest].astype(np.float64)
     moved = prediction.mean_displacement[nearest].astype(np.float64)

@@ -67,5 +67,6 @@ def made_up(name: str, static: float, typical: float, frames: int = 2) -> Evalua
         frame0_iou=1.0,
         exposed=np.array([0, 1]),
         residue_rmsf={"true": np.ones(2), "predicted": np.ones(2)},
+        autocorrelation={"true": np.ones(2), "drawn": np.ones(2)},
         seconds={"total": 1.0},
     )

@@ -13,7 +13,7 @@ from synthetic_chain import swelling
 from moedsr_core.errors import InputError
 from moedsr_core.evaluation.conventions import OMEGAS, SHAPE_METRICS
 from moedsr_core.evaluation.evaluate import evaluate, model_times
-from moedsr_core.evaluation.motion import Motion, compare_motion
+from moedsr_core.evaluation.motion import Motion, autocorrelation, compare_motion
 from moedsr_core.evaluation.options import EvaluateOptions
 from moedsr_core.evaluation.truth import measure_truth
 from moedsr_core.frame import TimeMap, canonical_frame
@@ -282,3 +282,38 @@ def test_one_frame_cannot_be_evaluated(tmp_path):
 def test_options_that_measure_nothing_are_refused(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):
         EvaluateOptions(**wrong)
+
+
+def test_autocorrelation_is_that_of_a_known_process():
+    """An autoregressive process of first order forgets by the same factor at every step."""
+    rng, rho = np.random.default_rng(0), 0.8
+    series = [rng.normal(size=4000)]
+    for _ in range(199):
+        series.append(rho * series[-1] + np.sqrt(1 - rho**2) * rng.normal(size=4000))
+    found = autocorrelation(7.0 + 0.3 * np.stack(series))
+    assert len(found) == 101
+    assert found[0] == pytest.approx(1.0)
+    own_mean = (1 + rho) / (1 - rho) / 200  # variance of the mean over time
+    expected = (rho ** np.arange(1, 6) - own_mean) / (1 - own_mean)
+    np.testing.assert_allclose(found[1:6], expected, atol=0.01)
+
+
+def test_frames_that_know_nothing_of_each_other_are_a_little_anticorrelated():
+    found = autocorrelation(np.random.default_rng(0).normal(size=(10, 50_000)))
+    np.testing.assert_allclose(found[1:], -1 / 9, atol=0.01)
+
+
+@pytest.mark.parametrize("frames", [1, 5])
+def test_what_does_not_move_has_no_autocorrelation(frames):
+    assert np.isnan(autocorrelation(np.ones((frames, 7)))).all()
+
+
+def test_the_autocorrelation_of_an_evaluation_is_of_the_truth_and_of_one_drawn_motion(tmp_path):
+    result = evaluate(
+        to_and_fro(7), loaded(tmp_path, push=0.5), dataclasses.replace(QUICK, frames=6)
+    )
+    true, drawn = (result.autocorrelation[who] for who in ("true", "drawn"))
+    np.testing.assert_allclose(true, [1, -1, 1, -1], atol=1e-6)
+    assert len(drawn) == 4
+    assert drawn[0] == pytest.approx(1.0)
+    assert np.abs(drawn[1:]).max() < 0.9

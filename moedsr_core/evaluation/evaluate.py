@@ -23,7 +23,7 @@ from moedsr_core.evaluation.motion import (
     by_residue,
     compare_motion,
     ratio,
-    true_motion,
+    true_tally,
 )
 from moedsr_core.evaluation.network import network_scores
 from moedsr_core.evaluation.options import EvaluateOptions
@@ -129,6 +129,8 @@ class _Trial:
     trees: LocalTrees | None
     motions: dict[str, Motion]
     tallies: dict[str, Tally] = field(default_factory=dict)
+    movie: Tally | None = None
+    """Of the drawn motion that is shown."""
 
 
 def _prepare(
@@ -217,6 +219,7 @@ def _compare(
         for name in trial.contenders
         if name != "drawn" and name not in trial.motions
     }
+    trial.movie = Tally(trial.truth)
     for scores in in_order(pool, shape_scores, _shown(trial)):
         for name, row in scores.items():
             rows[name].append(row)
@@ -233,8 +236,9 @@ def _shown(trial: _Trial) -> Iterator[tuple[object, ...]]:
         for name, contender in trial.contenders.items():
             moment = contender(k)
             volumes[name] = truth.shown(moment)
-            if name in trial.tallies:
-                trial.tallies[name].add(moment)
+            tally = trial.movie if name == "drawn" else trial.tallies.get(name)
+            if tally is not None:
+                tally.add(moment)
         yield volumes, true, truth.grid, trial.omega, options.distances, (options.seed, k)
 
 
@@ -249,7 +253,8 @@ def _result(
         name: {m: np.array([row[m] for row in scored]) for m in SHAPE_METRICS}
         for name, scored in rows.items()
     }
-    true, first = true_motion(truth), truth.start[truth.band] < 0
+    tally, first = true_tally(truth), truth.start[truth.band] < 0
+    true = tally.motion()
     overall = {name: compare_motion(motions[name], true, first, truth.residues) for name in frames}
     iou = {name: float(scored["iou"].mean()) for name, scored in frames.items()}
     for name in overall:
@@ -278,6 +283,10 @@ def _result(
         residue_rmsf={
             "true": by_residue(true.rmsf, truth.residues),
             "predicted": by_residue(motions["drawn"].rmsf, truth.residues),
+        },
+        autocorrelation={
+            "true": tally.autocorrelation(),
+            "drawn": trial.movie.autocorrelation() if trial.movie else np.array([]),
         },
         seconds=steps.spent() | {"model": trial.model.seconds},
     )

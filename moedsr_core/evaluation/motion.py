@@ -50,6 +50,10 @@ class Tally:
         self._vertices.append(moment.vertices.astype(np.float64))
         self._inside += moment.volume[self._band] < 0
 
+    def autocorrelation(self) -> Float[np.ndarray, " lags"]:
+        """How much of a displacement is left some frames later (:func:`autocorrelation`)."""
+        return autocorrelation(np.stack(self._vertices))
+
     def motion(self) -> Motion:
         """Statistics of all surfaces counted."""
         vertices = np.stack(self._vertices)
@@ -61,12 +65,27 @@ class Tally:
         )
 
 
-def true_motion(truth: Truth) -> Motion:
-    """Statistics of the trajectory itself."""
+def true_tally(truth: Truth) -> Tally:
+    """The trajectory's own surfaces, counted."""
     tally = Tally(truth)
     for values in truth.frames:
         tally.add(truth.moment(values))
-    return tally.motion()
+    return tally
+
+
+def autocorrelation(
+    distances: Float[np.ndarray, "frames vertices"],
+) -> Float[np.ndarray, " lags"]:
+    """Autocorrelation of the displacement around its mean over time, over all vertices at once.
+
+    ``C(k) = ⟨δ(j) δ(j + k)⟩ / ⟨δ²⟩`` for lags of 0 to half of the frames; means are over vertices
+    and pairs of frames. Of few frames, independent ones give about −1/(frames − 1) for k > 0, since
+    the mean is their own. NaN where nothing moves.
+    """
+    apart = distances - distances.mean(axis=0)
+    n, total = len(apart), float(np.square(apart).mean())
+    lags = range(n // 2 + 1)
+    return np.array([ratio(float((apart[: n - k] * apart[k:]).mean()), total) for k in lags])
 
 
 def compare_motion(

@@ -64,6 +64,9 @@ class Evaluation:
     """Residues that have a part of the surface."""
     residue_rmsf: dict[str, Float[np.ndarray, " exposed"]]
     """Their surface RMSF [Å], ``true`` and ``predicted``."""
+    autocorrelation: dict[str, Float[np.ndarray, " lags"]]
+    """Of the surface's displacement in the ``true`` trajectory and in the ``drawn`` motion, between
+    frames compared that are 0, 1, 2 … apart; see :func:`motion.autocorrelation`."""
     seconds: dict[str, float]
     """Wall clock of every stage, of the ``model`` in them, and in ``total``."""
     trees: dict[str, Any] | None = None
@@ -102,6 +105,7 @@ class Evaluation:
                 "headline": self.headline(),
                 "scores": {name: self._scores(name) for name in self.motion},
                 "residue_rmsf_A": {"residue": self.exposed, **self.residue_rmsf},
+                "autocorrelation": self.autocorrelation,
                 "seconds": {name: round(spent, 3) for name, spent in self.seconds.items()},
             }
         )
