@@ -35,7 +35,7 @@ class Arguments:
     """Folder for the trees."""
     samples: Path | None = None
     """Folder of what is measured, where it is not to be in --out. That of a training of
-    moedsr-anchored, RUN/samples, serves with its --references 10 and --points 12000."""
+    moedsr-anchored, RUN/samples, serves with its --references 3 and --points 4000."""
     split: Path = SPLIT
     """Which proteins are for what."""
     config: tyro.conf.OmitArgPrefixes[TreeConfig] = field(default_factory=TreeConfig)

@@ -11,11 +11,12 @@ import pytest
 
 from moedsr_core.chemistry import parent_residue
 from moedsr_core.data.splits import PARTS, load_part, read_split
+from moedsr_core.data.trajectory_files import find_trajectories, home_of
 from moedsr_core.errors import InputError
 from moedsr_core.structure import polymer_heavy_atoms
 from moedsr_core.structure_io import read_structure
 
-SHIPPED = Path(__file__).resolve().parents[1] / "scripts" / "protein_md.json"
+SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 SPLIT = {
     "train": [{"name": "one", "spacing_ps": 5.0}, {"name": "two"}],
     "validation": [{"name": "three"}],
@@ -114,15 +115,27 @@ def stretches(top: Path, length: int = 12) -> set[str]:
 
 
 @pytest.mark.data
-def test_no_protein_of_the_shipped_split_stands_in_two_parts(data_dir):
-    split = read_split(SHIPPED)
-    seen = {
-        part: set().union(
-            *(stretches(data_dir / "protein_md" / e["name"] / "top.pdb") for e in split[part])
-        )
+@pytest.mark.parametrize("name", ["protein_md", "default_model"])
+def test_no_protein_of_the_shipped_splits_stands_in_two_parts(name, data_dir):
+    split = read_split(SCRIPTS / f"{name}.json")
+    folders = [data_dir / "protein_md", SCRIPTS.parent / "datasets" / "simulated"]
+    topologies = {
+        part: [find_trajectories(home_of(folders, e["name"]))[0].topology for e in split[part]]
         for part in PARTS
     }
+    seen = {part: set().union(*map(stretches, tops)) for part, tops in topologies.items()}
     assert all(len(known) > 20 for known in seen.values())
     assert not seen["train"] & seen["validation"]
     assert not seen["train"] & seen["test"]
     assert not seen["validation"] & seen["test"]
+
+
+def test_the_default_model_sees_every_simulated_protein_in_one_part():
+    simulated = {path.name for path in (SCRIPTS.parent / "datasets" / "simulated").glob("*/")}
+    split, public = (read_split(SCRIPTS / f"{n}.json") for n in ("default_model", "protein_md"))
+    for part in PARTS:
+        names = [entry["name"] for entry in split[part]]
+        assert [name for name in names if name not in simulated] == [
+            entry["name"] for entry in public[part]
+        ]
+    assert simulated <= {entry["name"] for part in PARTS for entry in split[part]}

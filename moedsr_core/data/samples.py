@@ -111,9 +111,9 @@ class SampleConfig:
 
     n_frames: int = 30
     """Frames of each protein whose surfaces are measured; its replicates share them."""
-    n_references: int = 10
+    n_references: int = 3
     """How many of those frames serve as the input structure."""
-    n_points: int = 12000
+    n_points: int = 4000
     """Points around each reference surface."""
     n_surface_points: int = 512
     """Points of each reference surface that the router sees."""

@@ -36,7 +36,7 @@ class MotionConfig:
 
     batch: int = 3
     """Reference structures of a step N_B."""
-    points: int = 1024
+    points: int = 640
     """Points per reference structure."""
     frames: int = 10
     """Frames per reference structure."""
