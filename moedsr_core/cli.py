@@ -18,6 +18,7 @@ import moedsr_core
 from moedsr_core import command_line, remote
 from moedsr_core.backend.commands import Operate
 from moedsr_core.data.ensemble import load_ensemble
+from moedsr_core.errors import InputError
 from moedsr_core.evaluation.evaluate import evaluate
 from moedsr_core.evaluation.local_trees import load_trees
 from moedsr_core.evaluation.options import EvaluateOptions
@@ -147,6 +148,9 @@ class Evaluate(EvaluateOptions):
     """The frames, likewise."""
     replicate: int = 1
     """Which of the runs R1, R2 … of the folder."""
+    beside: int | None = None
+    """Also measure this other run of the folder, as ``replicate``: how well one simulation tells
+    another, which is about as much as can be asked of a model."""
     spacing_ps: float | None = None
     """Time between frames [ps], where the trajectory has no usable time stamps."""
     jobs: int = 0
@@ -164,11 +168,17 @@ class Evaluate(EvaluateOptions):
         for path in filter(None, (self.json, self.per_frame)):
             refuse_unwritable(path)
         files = ensemble_files(self.ensemble, self.topology, self.trajectory, self.replicate)
+        if self.beside == self.replicate:
+            raise InputError(f"run {self.beside} cannot stand beside itself; give another --beside")
+        other = None
+        if self.beside is not None:
+            beside = ensemble_files(self.ensemble, self.topology, None, self.beside)
+            other = load_ensemble(*beside, spacing_ps=self.spacing_ps)
         loaded = load_model(self.model, choose_device(options.device))
         trees = None if self.trees is None else load_trees(self.trees)
         ensemble = load_ensemble(*files, spacing_ps=self.spacing_ps)
         with progress() as tell:
-            result = evaluate(ensemble, loaded, options, tell, self.jobs, trees)
+            result = evaluate(ensemble, loaded, options, tell, self.jobs, trees, other)
         if self.per_frame is not None:
             with whole_file(self.per_frame) as file:
                 file.write(csv_text(result.frame_rows()).encode())

@@ -18,7 +18,8 @@ import tyro
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
-from moedsr_core.data.splits import load_part, read_split
+from moedsr_core.data.ensemble import Ensemble
+from moedsr_core.data.splits import load_part, protein_of, read_split
 from moedsr_core.errors import InputError
 from moedsr_core.evaluation.local_trees import load_trees
 from moedsr_core.evaluation.options import EvaluateOptions
@@ -55,6 +56,9 @@ class Arguments:
     """Processes that measure frames side by side; 0 means one for each processor."""
     trees: Path | None = None
     """Folder that scripts/local_trees.py wrote; its trees are measured as one more contender."""
+    beside: bool = False
+    """Also measure another run of each protein that has one, as ``replicate``: how well one
+    simulation tells another, which is about as much as can be asked of a model."""
     options: tyro.conf.OmitArgPrefixes[EvaluateOptions] = field(
         default_factory=lambda: EvaluateOptions(frames=20)
     )
@@ -93,7 +97,15 @@ def _measure(arguments: Arguments, console: Console) -> Iterator[Evaluation]:
             title = f"{ensemble.name} ({done + 1} of {len(ensembles)})"
             task = bar.add_task(title, total=None)
             tell = _teller(bar, task, title)
-            yield evaluate(ensemble, loaded, arguments.options, tell, arguments.jobs, trees)
+            other = _another(ensemble, ensembles) if arguments.beside else None
+            yield evaluate(ensemble, loaded, arguments.options, tell, arguments.jobs, trees, other)
+
+
+def _another(ensemble: Ensemble, ensembles: dict[str, Ensemble]) -> Ensemble | None:
+    """The next run of the same protein, the first one after the last; None where it has but one."""
+    runs = [name for name in ensembles if protein_of(name) == protein_of(ensemble.name)]
+    following = runs[(runs.index(ensemble.name) + 1) % len(runs)]
+    return None if following == ensemble.name else ensembles[following]
 
 
 def _teller(bar: Progress, task: TaskID, title: str) -> Callable[[str, int, int], None]:

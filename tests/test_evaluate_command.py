@@ -189,3 +189,17 @@ def test_a_misspelt_flag_is_refused(tmp_path, ensemble, model, capsys):
         run(tmp_path, model, "--ensemble", str(ensemble), "--frame", "3")
     assert stopped.value.code == 2
     assert "--frame" in capsys.readouterr().err
+
+
+def test_another_run_of_the_folder_is_measured_beside(tmp_path, ensemble, model):
+    write_run(ensemble / "helix.pdb", ensemble / "helix_R2.xtc", frames=5)
+    assert run(tmp_path, model, "--ensemble", str(ensemble), "--beside", "2") == 0
+    scores = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["scores"]
+    assert 0.3 < scores["replicate"]["iou"]["mean"] <= 1.0
+
+
+def test_a_run_beside_itself_or_beside_none_is_refused(tmp_path, ensemble, model, capsys):
+    assert run(tmp_path, model, "--ensemble", str(ensemble), "--beside", "1") == 2
+    assert "run 1 cannot stand beside itself" in capsys.readouterr().err
+    assert run(tmp_path, model, "--ensemble", str(ensemble), "--beside", "3") == 2
+    assert "helix_R3.xtc" in capsys.readouterr().err

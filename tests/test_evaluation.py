@@ -10,6 +10,7 @@ from evaluated import ANCHORED, loaded
 from moving_protein import GROWTH, GrowingModel, growing
 from synthetic_chain import swelling
 
+from moedsr_core.data.ensemble import anchors_of, superpose
 from moedsr_core.errors import InputError
 from moedsr_core.evaluation.conventions import OMEGAS, SHAPE_METRICS
 from moedsr_core.evaluation.evaluate import evaluate, model_times
@@ -317,3 +318,42 @@ def test_the_autocorrelation_of_an_evaluation_is_of_the_truth_and_of_one_drawn_m
     assert len(drawn) == 4
     assert drawn[0] == pytest.approx(1.0)
     assert np.abs(drawn[1:]).max() < 0.9
+
+
+def test_a_replicate_that_does_the_same_is_met_exactly_however_it_lies(tmp_path):
+    moving = to_and_fro(5)
+    laid = superpose(moving.coords, moving.coords[0], anchors_of(moving.structure))
+    moving = dataclasses.replace(moving, coords=laid)
+    turn = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    turned = dataclasses.replace(moving, coords=moving.coords @ turn.T + 7.0, name="again")
+    options = dataclasses.replace(QUICK, frames=4)
+    result = evaluate(moving, loaded(tmp_path, push=0.1), options, replicate=turned)
+    assert result.mean("replicate", "iou") == pytest.approx(1.0, abs=1e-3)
+    scores = result.motion["replicate"]
+    for figure in (
+        "occupancy_skill",
+        "mean_displacement_r",
+        "surface_rmsf_r",
+        "surface_rmsf_ratio",
+    ):
+        assert scores[figure] == pytest.approx(1.0, abs=1e-3), figure
+
+
+def test_a_replicate_that_goes_farther_is_shown_where_it_goes(tmp_path):
+    """Its surface is told where the trajectory itself has none."""
+    moving = swelling()
+    far = moving.coords.copy()
+    far[1:, -8:] += [0.0, 0.0, 25.0]
+    away = dataclasses.replace(moving, coords=far, name="away")
+    result = evaluate(moving, loaded(tmp_path), QUICK, replicate=away)
+    assert result.mean("replicate", "volume_ratio") > 0.9
+    assert result.mean("replicate", "hausdorff_A") > 10.0
+
+
+def test_a_replicate_of_another_molecule_or_of_one_frame_is_refused(tmp_path):
+    model = loaded(tmp_path)
+    with pytest.raises(InputError, match="has other atoms than swelling; give replicates of one"):
+        evaluate(swelling(), model, QUICK, replicate=swelling(n_residues=9))
+    one = dataclasses.replace(swelling(), coords=swelling().coords[:1], lags_ps=np.zeros(1))
+    with pytest.raises(InputError, match="at least two frames, got 1"):
+        evaluate(swelling(), model, QUICK, replicate=one)

@@ -123,6 +123,38 @@ def test_the_script_writes_scores_tables_and_a_picture(script, tmp_path, monkeyp
     assert "| iou | static | mean_shape | typical | drawn |" in capsys.readouterr().out
 
 
+def test_runs_stand_beside_the_next_run_of_their_protein(script, tmp_path, monkeypatch):
+    moving = swelling(n_frames=3)
+    runs = {n: dataclasses.replace(moving, name=n) for n in ("a_R1", "a_R2", "a_R3", "alone")}
+    beside = {}
+
+    def measured(ensemble, *_args):
+        beside[ensemble.name] = _args[-1] and _args[-1].name
+        return made_up(ensemble.name, 0.5, 0.6)
+
+    monkeypatch.setattr("moedsr_core.evaluation.evaluate.evaluate", measured)
+    monkeypatch.setattr(script, "write", lambda *_: None)
+    monkeypatch.setattr(script, "load_part", lambda *_: runs)
+    monkeypatch.setattr("moedsr_core.models.registry.load_model", lambda *_: None)
+    arguments = ["--data", str(tmp_path), "--split", str(parts(tmp_path))]
+    arguments += ["--json", str(tmp_path / "scores.json")]
+    assert script.main([*arguments, "--beside"]) == 0
+    assert beside == {"a_R1": "a_R2", "a_R2": "a_R3", "a_R3": "a_R1", "alone": None}
+    assert script.main(arguments) == 0
+    assert set(beside.values()) == {None}
+
+
+def test_who_was_measured_on_some_proteins_only_has_gaps_on_the_others():
+    one, other = made_up("a", 0.5, 0.6), made_up("b", 0.5, 0.6)
+    more = {**one.frames, "replicate": one.frames["static"]}
+    one = dataclasses.replace(one, frames=more, motion={**one.motion, "replicate": {}})
+    summary = Summary((other, one))
+    assert summary.contenders == ("static", "typical", "replicate")
+    assert np.isnan(summary.values("replicate", "iou")[0])
+    assert summary.interval("replicate", "iou").proteins == 1
+    assert "| b | 0.500 | 0.600 |  |" in summary.markdown()
+
+
 @pytest.mark.parametrize("part", ["test", "nowhere"])
 def test_the_script_refuses_a_part_without_trajectories(script, tmp_path, part):
     scores = tmp_path / "scores.json"

@@ -63,7 +63,7 @@ def concatenate(replicates: Sequence[Ensemble], *, name: str) -> Ensemble:
     first, parts, lags = replicates[0], [], []
     end = 0.0
     for one in replicates:
-        _refuse_other_atoms(first, one)
+        refuse_other_atoms(first, one)
         parts.append(superpose(one.coords, first.coords[0], anchors_of(first.structure)))
         lags.append(end + one.lags_ps)
         end = float(lags[-1][-1]) + one.spacing_ps
@@ -84,7 +84,8 @@ def concatenate(replicates: Sequence[Ensemble], *, name: str) -> Ensemble:
     )
 
 
-def _refuse_other_atoms(first: Ensemble, other: Ensemble) -> None:
+def refuse_other_atoms(first: Ensemble, other: Ensemble) -> None:
+    """Raise InputError where two ensembles are not of the same atoms in the same order."""
     ours, theirs = first.structure, other.structure
     same = len(ours) == len(theirs) and all(
         np.array_equal(getattr(ours, column), getattr(theirs, column))
@@ -92,6 +93,5 @@ def _refuse_other_atoms(first: Ensemble, other: Ensemble) -> None:
     )
     if not same:
         raise InputError(
-            f"{other.name} has other atoms than {first.name}; only replicates of one molecule can "
-            "be concatenated"
+            f"{other.name} has other atoms than {first.name}; give replicates of one molecule"
         )

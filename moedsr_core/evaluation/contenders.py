@@ -27,6 +27,24 @@ def mean_shape(truth: Truth) -> Contender:
     return lambda k: median
 
 
+def second(
+    truth: Truth, structure: Structure, coords: Float[np.ndarray, "frames atoms 3"]
+) -> Contender:
+    """The surfaces of another simulation, frame by frame.
+
+    Args:
+        truth: Where to measure them.
+        structure: The first frame of the trajectory that is the truth.
+        coords: Atoms of as many frames as that has later ones, in its canonical pose [Å].
+    """
+
+    def moment(k: int) -> Moment:
+        surface = SolventExcludedSurface(coords[k], structure.radii)
+        return truth.moment(surface.signed_distance(truth.points))
+
+    return moment
+
+
 def linear(
     truth: Truth,
     structure: Structure,
@@ -41,10 +59,5 @@ def linear(
         last: Atoms of the last frame [Å].
         shares: How far along every later frame is, by its lag.
     """
-
-    def moment(k: int) -> Moment:
-        atoms = structure.coords + shares[k] * (last - structure.coords)
-        surface = SolventExcludedSurface(atoms, structure.radii)
-        return truth.moment(surface.signed_distance(truth.points))
-
-    return moment
+    atoms = structure.coords + shares[:, None, None] * (last - structure.coords)
+    return second(truth, structure, atoms)

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from moedsr_core.data.ensemble import Ensemble
+from moedsr_core.data.ensemble import Ensemble, anchors_of, superpose
+from moedsr_core.data.layout import refuse_other_atoms
 from moedsr_core.errors import InputError
-from moedsr_core.evaluation.contenders import Contender, linear, mean_shape, static
+from moedsr_core.evaluation.contenders import Contender, linear, mean_shape, second, static
 from moedsr_core.evaluation.conventions import OMEGAS, SHAPE_METRICS
 from moedsr_core.evaluation.local_trees import NAME, LocalTrees
 from moedsr_core.evaluation.model_contender import ModelContender, drawn_motion
@@ -52,6 +53,7 @@ def evaluate(
     on_progress: Progress | None = None,
     jobs: int = 1,
     trees: LocalTrees | None = None,
+    replicate: Ensemble | None = None,
 ) -> Evaluation:
     """Score a model and the baselines on one trajectory.
 
@@ -66,20 +68,25 @@ def evaluate(
         on_progress: Told of every step; may raise to stop.
         jobs: Processes side by side; 0 means one for each processor. The numbers are the same.
         trees: Also measure these, as ``local_trees``.
+        replicate: Another simulation of the same molecule, measured as ``replicate``: what can be
+            known before the trajectory is run.
 
     Raises:
-        InputError: If the trajectory has fewer than two frames, the model cannot take it, or the
-            trees were grown on its protein.
+        InputError: If the trajectory or the replicate has fewer than two frames, they are not of
+            the same atoms, the model cannot take it, or the trees were grown on its protein.
         BackendError: If one of the processes was ended.
     """
     options = options or EvaluateOptions()
-    if len(ensemble) < 2:
-        raise InputError(f"an evaluation needs at least two frames, got {len(ensemble)}")
+    for one in filter(None, (ensemble, replicate)):
+        if len(one) < 2:
+            raise InputError(f"an evaluation needs at least two frames, got {len(one)}")
+    if replicate is not None:
+        refuse_other_atoms(ensemble, replicate)
     if trees is not None:
         trees.refuse_grown_on(ensemble.name, ensemble.structure)
     steps = _Steps(on_progress or (lambda stage, done, total: None))
     with frame_pool(jobs, min(options.frames, len(ensemble) - 1)) as pool:
-        trial = _prepare(ensemble, loaded, options, steps, pool, trees)
+        trial = _prepare(ensemble, loaded, options, steps, pool, trees, replicate)
         rows = _compare(trial, steps, pool)
     motions = trial.motions | {name: tally.motion() for name, tally in trial.tallies.items()}
     motions["drawn"] = drawn_motion(trial.model, trial.draws, options.seed, steps.tell("drawing"))
@@ -140,6 +147,7 @@ def _prepare(
     steps: _Steps,
     pool: Executor | None,
     trees: LocalTrees | None,
+    replicate: Ensemble | None,
 ) -> _Trial:
     chosen = np.unique(np.linspace(1, len(ensemble) - 1, options.frames).round().astype(int))
     steps.total = 3 * len(chosen)
@@ -147,7 +155,13 @@ def _prepare(
     coords = np.stack([frame.to_canonical(ensemble.coords[k]) for k in (0, *chosen.tolist())])
     structure = ensemble.structure.with_coords(coords[0])
     tell = steps.tell("measuring the truth")
-    truth = measure_truth(structure, coords[1:], protein.surface, options.spacing, tell, pool)
+    others = None
+    if replicate is not None:
+        laid = _laid_on(ensemble, replicate, len(chosen))
+        others = np.stack([frame.to_canonical(one) for one in laid])
+    truth = measure_truth(
+        structure, coords[1:], protein.surface, options.spacing, tell, pool, others
+    )
     times = model_times(loaded.time_map, ensemble.lags_ps, chosen)
     model = _model_contender(loaded, protein, truth, times)
     contenders = {
@@ -160,6 +174,8 @@ def _prepare(
         shares = ensemble.lags_ps[chosen] / ensemble.lags_ps[-1]
         last = frame.to_canonical(ensemble.coords[-1])
         contenders["linear"] = linear(truth, structure, last, shares)
+    if others is not None:
+        contenders["replicate"] = second(truth, structure, others)
     motions: dict[str, Motion] = {}
     if trees is not None:
         contenders[NAME], motions[NAME] = _grown(trees, structure, truth)
@@ -178,6 +194,15 @@ def _prepare(
         trees=trees,
         motions=motions,
     )
+
+
+def _laid_on(
+    ensemble: Ensemble, replicate: Ensemble, frames: int
+) -> Float[np.ndarray, "frames atoms 3"]:
+    """Later frames of a replicate, evenly spaced, superposed on the first of the trajectory [Å]."""
+    picks = np.linspace(1, len(replicate) - 1, frames).round().astype(int)
+    anchors = anchors_of(ensemble.structure)
+    return superpose(replicate.coords[picks], ensemble.coords[0], anchors)
 
 
 def _grown(trees: LocalTrees, structure: Structure, truth: Truth) -> tuple[Contender, Motion]:

@@ -77,8 +77,8 @@ class Summary:
 
     @property
     def contenders(self) -> tuple[str, ...]:
-        """Everyone measured, in the order of the first evaluation."""
-        return tuple(self.evaluations[0].motion)
+        """Everyone measured on any protein, in the order of the first evaluations."""
+        return tuple(dict.fromkeys(who for e in self.evaluations for who in e.motion))
 
     def values(self, contender: str, metric: str) -> Float[np.ndarray, " proteins"]:
         """A figure of every protein; NaN where it does not exist."""
@@ -130,7 +130,7 @@ class Summary:
 
 
 def _figure(evaluation: Evaluation, contender: str, metric: str) -> float:
-    known = {**evaluation.frames.get(contender, {}), **evaluation.motion[contender]}
+    known = {**evaluation.frames.get(contender, {}), **evaluation.motion.get(contender, {})}
     return evaluation.mean(contender, metric) if metric in known else float("nan")
 
 

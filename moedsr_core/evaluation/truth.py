@@ -112,6 +112,7 @@ def measure_truth(
     spacing: float,
     tell: Callable[[], None] = lambda: None,
     pool: Executor | None = None,
+    others: Float[np.ndarray, "more atoms 3"] | None = None,
 ) -> Truth:
     """Measure the surfaces of a trajectory.
 
@@ -122,14 +123,16 @@ def measure_truth(
         spacing: Of the grid [Å].
         tell: Called after every frame.
         pool: Processes to measure in; without one it is done here.
+        others: Further conformations whose surfaces are to be told where these go.
     """
     margin = structure.radii.max() + BAND
-    everything = np.concatenate([structure.coords[None], coords])
+    shown = coords if others is None else np.concatenate([coords, others])
+    everything = np.concatenate([structure.coords[None], shown])
     low, high = everything.min(axis=(0, 1)) - margin, everything.max(axis=(0, 1)) + margin
     grid = Grid.around(low, high, spacing)
     nodes = grid.nodes(np.arange(np.prod(grid.shape)))
     start = first.signed_distance(nodes).reshape(grid.shape)
-    near = _near(nodes, start.ravel(), coords).reshape(grid.shape)
+    near = _near(nodes, start.ravel(), shown).reshape(grid.shape)
     vertices = _first_vertices(first, start, grid)
     points = np.concatenate([nodes[near.ravel()], vertices])
     frames = np.empty((len(coords), len(points)), np.float32)
