@@ -22,7 +22,7 @@ FORMATS = {"iou": ".3f", "chamfer_paper": ".4f", "chamfer_dsr_code": ".5f"}
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A mean over proteins with its 95 % bootstrap interval."""
+    """A mean over proteins with its 95 % bootstrap interval, and the median."""
 
     proteins: int
     """Proteins that have the figure."""
@@ -32,6 +32,8 @@ class Interval:
     """Lower end; NaN for fewer than two proteins."""
     high: float
     """Upper end."""
+    median: float
+    """Median over them."""
 
 
 def interval(values: Sequence[float] | Float[np.ndarray, " n"], seed: int = 0) -> Interval:
@@ -44,13 +46,13 @@ def interval(values: Sequence[float] | Float[np.ndarray, " n"], seed: int = 0) -
     known = np.asarray(values, np.float64)
     known = known[np.isfinite(known)]
     if len(known) == 0:
-        return Interval(proteins=0, mean=np.nan, low=np.nan, high=np.nan)
-    mean = float(known.mean())
+        return Interval(proteins=0, mean=np.nan, low=np.nan, high=np.nan, median=np.nan)
+    mean, median = float(known.mean()), float(np.median(known))
     if len(known) == 1:
-        return Interval(proteins=1, mean=mean, low=np.nan, high=np.nan)
+        return Interval(proteins=1, mean=mean, low=np.nan, high=np.nan, median=median)
     picks = np.random.default_rng(seed).integers(len(known), size=(RESAMPLES, len(known)))
     low, high = np.quantile(known[picks].mean(axis=1), [0.025, 0.975])
-    return Interval(proteins=len(known), mean=mean, low=float(low), high=float(high))
+    return Interval(proteins=len(known), mean=mean, low=float(low), high=float(high), median=median)
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,8 @@ class Summary:
         return [
             {
                 "contender": who, "metric": metric, "proteins": mean.proteins, "mean": mean.mean,
-                "low": mean.low, "high": mean.high, "minus_static": gain.mean,
-                "minus_static_low": gain.low, "minus_static_high": gain.high,
+                "low": mean.low, "high": mean.high, "median": mean.median,
+                "minus_static": gain.mean, "minus_static_low": gain.low, "minus_static_high": gain.high,
             }
             for who in self.contenders
             for metric in METRICS
@@ -116,7 +118,7 @@ class Summary:
         ]
 
     def markdown(self) -> str:
-        """A table for every metric: a row for every protein, then the mean and its interval."""
+        """A table for every metric: a row for every protein, then the mean and the median."""
         return "\n\n".join(self._table(metric) for metric in METRICS)
 
     def _table(self, metric: str) -> str:
@@ -125,8 +127,10 @@ class Summary:
         lines = [
             [e.name, *(_shown(_figure(e, c, metric), style) for c in who)] for e in self.evaluations
         ]
-        means = [_with_interval(self.interval(c, metric), style) for c in who]
-        return markdown_table([metric, *who], [*lines, ["**mean**", *means]])
+        over = [self.interval(c, metric) for c in who]
+        means = ["**mean**", *(_with_interval(one, style) for one in over)]
+        medians = ["**median**", *(_shown(one.median, style) for one in over)]
+        return markdown_table([metric, *who], [*lines, means, medians])
 
 
 def _figure(evaluation: Evaluation, contender: str, metric: str) -> float:
