@@ -337,12 +337,3 @@ def test_distances_are_in_units_of_omega(protein, prepared):
     x = (near(protein).double().numpy()) * protein.scale
     truth = protein.surface.signed_distance(x)
     assert np.abs(prepared["start"].numpy() - truth).max() < 1e-4
-
-
-def test_a_simulation_without_water_may_move_otherwise(model, protein, prepared):
-    assert not protein.implicit_solvent
-    with torch.no_grad():
-        code = model.encode(replace(protein, implicit_solvent=True))
-        other = model.prepare(code, near(protein))
-    assert torch.equal(other["start"], prepared["start"])
-    assert (other["amplitude"] - prepared["amplitude"]).abs().max() > 1e-3

@@ -142,13 +142,3 @@ def test_a_protein_called_as_a_replicate_of_another_is_refused(read, part, tmp_p
             source.surfaces(each) if read == "surfaces" else source.samples(
                 each, SAMPLES, TIME, CPU
             )
-
-
-def test_proteins_simulated_without_water_are_marked(data, tmp_path):
-    entries = [{**ENTRY, "solvent": "implicit"}, {"name": "plain"}]
-    source = Sources([data], {"train": entries, "validation": []}, tmp_path)
-    marks = {
-        sample.name.split("-")[0]: sample.protein.implicit_solvent
-        for sample in source.samples("train", SAMPLES, TIME, CPU)
-    }
-    assert marks == {f"{NAME}_R1": True, f"{NAME}_R2": True, "plain": False}

@@ -190,7 +190,7 @@ class AnchoredMoEDSR(SurfaceModel):
         self.point_features = nn.Linear(self.router.channels, 16)
         inputs = (
             config.phi_sh + config.router.phi_p + 16 + 2 * config.local_channels
-            + len(_START_CENTERS) + 2
+            + len(_START_CENTERS) + 1
         )  # fmt: skip
         self.experts = nn.ModuleList(
             _expert(inputs, config.width, config.depth, 2 * config.time_modes)
@@ -411,7 +411,6 @@ class AnchoredMoEDSR(SurfaceModel):
         assert isinstance(code, AnchoredCode)
         here = x * code.protein.scale
         distance = torch.exp(-(start[:, None] - self.start_centers).square())
-        solvent = torch.full_like(start[:, None], float(code.protein.implicit_solvent))
         return torch.cat(
             [
                 self.encoding(here / 20.0),
@@ -420,7 +419,6 @@ class AnchoredMoEDSR(SurfaceModel):
                 self.local(here, code.protein, code.surroundings),
                 distance,
                 torch.tanh(start[:, None] / 3.0),
-                solvent,
             ],
             dim=1,
         )

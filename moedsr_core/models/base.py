@@ -42,8 +42,6 @@ class ProteinInput:
         atom_residues: Residue of each atom.
         surface: The exact surface of P₀ in the canonical pose; its ``signed_distance`` [Å].
         scale: Length of one unit of Ω [Å].
-        implicit_solvent: Whether it moves as in a simulation without explicit water, which some
-            models were also shown.
     """
 
     points: Float[Tensor, "points 3"]
@@ -56,7 +54,6 @@ class ProteinInput:
     atom_residues: Int[Tensor, " atoms"]
     surface: Any
     scale: float
-    implicit_solvent: bool = False
 
 
 @dataclass(frozen=True)

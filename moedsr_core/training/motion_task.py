@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -67,20 +67,9 @@ class TrainingProtein:
 
 
 def training_protein(
-    sample: MotionSample,
-    time_map: TimeMap,
-    device: torch.device | None = None,
-    *,
-    implicit_solvent: bool = False,
+    sample: MotionSample, time_map: TimeMap, device: torch.device | None = None
 ) -> TrainingProtein:
-    """Describe a sample to the model, once.
-
-    Args:
-        sample: What was measured.
-        time_map: The model's time axis.
-        device: Where its tensors go; None for the CPU.
-        implicit_solvent: Whether its trajectory was simulated without explicit water.
-    """
+    """Describe a sample to the model, once."""
     device = device or torch.device("cpu")
     scale = float(np.abs(sample.structure.coords).max()) + OMEGA_MARGIN
     protein = describe(
@@ -88,7 +77,6 @@ def training_protein(
         scale=scale,
         surface=SolventExcludedSurface(sample.structure.coords, sample.structure.radii),
     )  # fmt: skip
-    protein = replace(protein, implicit_solvent=implicit_solvent)
 
     def floats(array: np.ndarray) -> Tensor:
         return torch.tensor(array, dtype=torch.float32, device=device)

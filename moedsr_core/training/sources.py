@@ -93,15 +93,11 @@ class Sources:
         for entry in self._entries(part):
             replicates = find_trajectories(home_of(self.folders, entry["name"]))
             each = config.shared(len(replicates))
-            implicit = entry.get("solvent") == "implicit"
             for files in replicates:
                 self._refuse_shared([files.label], entry["name"])
                 paths = prepare_samples(files, self.kept, each, spacing_ps=entry.get("spacing_ps"))
                 samples = map(MotionSample.load, paths)
-                proteins += [
-                    training_protein(sample, time, device, implicit_solvent=implicit)
-                    for sample in samples
-                ]
+                proteins += [training_protein(sample, time, device) for sample in samples]
         return proteins
 
     def _refuse_shared(self, labels: Iterable[str], name: str) -> None:
