@@ -105,7 +105,7 @@ def test_a_click_on_a_bar_selects_the_residue(made, lines, cmd):
     assert measure.chosen.command == "moedsr_profile"
     measure.measure.click()
     (view,) = measure.views
-    profile = made.desk.workspace.measured["moedsr_profile", "prot_surf"]
+    profile = made.desk.workspace.measurement("moedsr_profile", "prot_surf")
     k = int(np.argmax(profile.value))
     view.picked.emit(view.at(view.place(k).x()))
     assert lines[0] == "moedsr_profile prot_surf"
@@ -124,6 +124,20 @@ def test_what_a_typed_command_measures_is_shown_too(made, cmd):
     assert [view.chart.title for view in made.measure.views]
     assert made.measure.save.isEnabled()
     assert all(not view.grab().isNull() for view in made.measure.views)
+
+
+def test_what_was_measured_goes_with_the_surface_and_not_with_its_name(qtbot, made, cmd):
+    measure = made.measure
+    measure.measure.click()
+    assert len(measure.views) == 1
+    predicted(qtbot, made)
+    measure.look()
+    assert measure.views == [] and not measure.save.isEnabled()
+    measure.measure.click()
+    (view,) = measure.views
+    cmd.set_name("prot_surf", "renamed")
+    made.desk.watch.look()
+    assert measure.surface.currentText() == "renamed" and measure.views == [view]
 
 
 def test_there_is_nothing_to_read_between_two_states(qtbot):
@@ -146,7 +160,7 @@ def test_experts_are_charted_and_a_pocket_is_asked_for(qtbot, made, lines):
     measure.pocket.setCurrentText("prot and resi 3")
     measure.measure.click()
     assert lines == ["moedsr_pocket prot_surf, (prot and resi 3), radius=6"]
-    wait(qtbot, lambda: ("moedsr_pocket", "prot_surf") in made.desk.workspace.measured)
+    wait(qtbot, lambda: made.desk.workspace.measurement("moedsr_pocket", "prot_surf"))
 
 
 def test_jobs_are_listed_loaded_and_deleted_after_a_question(qtbot, made, lines, monkeypatch):

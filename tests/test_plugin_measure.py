@@ -167,18 +167,17 @@ def test_shares_of_experts_add_up_and_bear_their_colours(cmd):
 
 def test_what_was_found_is_kept_for_whoever_shows_it(cmd):
     workspace = Workspace.of(cmd)
-    before = workspace.measurements
     shape = call(cmd, "moedsr_shape", "prot_surf")
-    assert workspace.measured["moedsr_shape", "prot_surf"] is shape
-    assert workspace.measurements == before + 1
+    assert workspace.measurement("moedsr_shape", "prot_surf") is shape
+    assert workspace.measurement("moedsr_shape", "prot") is None
 
 
 @pytest.mark.parametrize("file", ["x.xlsx", "no/folder/x.csv"])
 def test_a_file_that_cannot_be_is_refused_before_the_work(cmd, tmp_path, file):
-    before = Workspace.of(cmd).measurements
+    before = Workspace.of(cmd).measurement("moedsr_shape", "prot_surf")
     with pytest.raises(CmdException, match=r"must end in \.csv|there is no folder"):
         call(cmd, "moedsr_shape", "prot_surf", str(tmp_path / file))
-    assert Workspace.of(cmd).measurements == before
+    assert Workspace.of(cmd).measurement("moedsr_shape", "prot_surf") is before
 
 
 def test_b_factors_outside_the_predicted_part_stay(cmd, monkeypatch):
