@@ -393,6 +393,31 @@ def test_another_level_of_the_same_prediction_is_asked_for(qtbot, made, lines):
     wait(qtbot, lambda: made.predict.jobs.job is None)
 
 
+def test_another_level_starts_from_the_state_that_was_predicted(qtbot, made, cmd, lines):
+    cmd.create("two", "prot", 1, 1)
+    cmd.create("two", "prot", 1, 2)
+    cmd.frame(2)
+    made.predict.molecule.selection.setCurrentText("two")
+    predicted(qtbot, made, name="moves")
+    cmd.frame(1)
+    made.desk.watch.look()
+    made.look.surface.setCurrentIndex(made.look.surface.findData("moves"))
+    made.look.set_active(True)
+    lines.clear()
+    made.look.again.click()
+    assert lines == ["moedsr_predict two, frames=4, name=moves, state=2"]
+    wait(qtbot, lambda: made.predict.jobs.job is None)
+
+
+def test_no_other_level_is_offered_of_a_prediction_that_was_typed(qtbot, made, cmd):
+    made.look.set_active(True)
+    assert made.look.again.isEnabled()
+    cmd.do("moedsr_predict prot, frames=2, seed=5")
+    wait(qtbot, lambda: not made.desk.jobs)
+    made.look.set_active(True)
+    assert made.look.shown.planned == 2 and not made.look.again.isEnabled()
+
+
 def test_everything_may_be_deleted_under_the_panel(qtbot, made, cmd):
     made.measure.measure.click()
     made.look.set_active(True)

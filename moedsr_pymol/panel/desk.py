@@ -24,7 +24,7 @@ class Desk(QtCore.QObject):
         background: Asks in threads.
         watch: What is loaded.
         choices: What is remembered.
-        orders: How surfaces were asked for here, by their names.
+        orders: How surfaces were asked for here, by their marks.
 
     Args:
         _self: PyMOL.
@@ -78,6 +78,13 @@ class Desk(QtCore.QObject):
             self.do(make())
         except UserError as error:
             self.failed.emit(error)
+
+    def ask_for(self, order: PredictOrder) -> None:
+        """Predict, and remember how the surface was asked for."""
+        before = set(self.jobs.values())
+        self.attempt(order.line)
+        for job in set(self.jobs.values()) - before:
+            self.orders[job.surface.mark] = order
 
     @property
     def workspace(self) -> Workspace:
