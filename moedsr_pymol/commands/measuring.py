@@ -36,7 +36,8 @@ def moedsr_profile(
 
     ARGUMENTS
 
-        surface = string: a surface of moedsr_predict
+        surface = string: a surface of moedsr_predict; to restore B-factors, its
+            molecule will do
 
         by = fluctuation: how much its points move over all frames, the standard
                 deviation in Angstrom {default}
@@ -68,14 +69,16 @@ def moedsr_profile(
     """
     with one_sentence():
         workspace = Workspace.of(_self)
-        found = workspace.surface(str(surface).strip())
+        name = str(surface).strip()
         write = choice("bfactor", bfactor, ("0", "1", "restore"))
         if write == "restore":
-            molecule = found.atoms.object_name
+            there = workspace.surfaces.get(name)
+            molecule = there.atoms.object_name if there else name
             back, new = restore_bfactors(molecule, workspace.bfactors, _self)
             more = f"; {counted(new, 'atom')} that came later kept theirs" if new else ""
             _say(quiet, f"{molecule}: B-factors of {counted(back, 'atom')} are as before{more}")
             return None
+        found = workspace.surface(name)
         target = check_file(str(file).strip()) if given(file) else None
         by = choice("by", by, MEASURES)
         state = whole_number("state", state, -1, 10**9)
