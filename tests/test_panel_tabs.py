@@ -200,6 +200,10 @@ def test_a_server_is_added_used_and_forgotten(qtbot, panel, lines, tmp_path, mon
         assert settings.backend.currentText() == "lab"
         assert panel.predict.backend.currentText() == "lab"
         assert panel.predict.order.backend == ""  # the one that is used
+        assert settings.said.text() == "Connected; predictions go there now."
+        fake.token = "another"
+        settings.connect_button.click()
+        assert settings.said.text() == "" and panel.notice.title.text().endswith("another token")
         monkeypatch.setattr(settings_tab, "sure", lambda *_: True)
         settings.forget.click()
     assert known_servers() == []
