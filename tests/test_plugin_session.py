@@ -125,6 +125,13 @@ def test_every_way_of_writing_a_session_is_read(cmd, fresh, backend, tmp_path, f
     assert_same(surface_of(cmd), surface_of(fresh))
 
 
+def test_a_record_that_lost_the_name_of_its_object_is_found_by_its_mark(fresh, dressed, capsys):
+    spoil(dressed, lambda kept: kept["surfaces"][0].pop("object"))
+    fresh.load(str(dressed))
+    assert fresh.count_states("mine") == FRAMES
+    assert "could not be taken up" not in capsys.readouterr().out
+
+
 def spoil(path: Path, change: Any) -> None:
     session = pickle.loads(path.read_bytes())
     change(session["moedsr"])
