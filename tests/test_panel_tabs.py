@@ -83,6 +83,35 @@ def test_the_movie_is_played_paused_and_stepped_through(made, lines, cmd):
     assert lines == ["mplay", "mstop", "frame 3", "set movie_fps, 20", "mset 1 -4 -2", "mset"]
 
 
+def test_a_movie_that_somebody_made_is_replaced_after_a_question_alone(
+    made, lines, cmd, monkeypatch
+):
+    player = made.look.player
+    cmd.mset("1 x30")
+    monkeypatch.setattr(f"{type(player).__module__}.sure", lambda *_: False)
+    player.back.click()
+    assert lines == [] and cmd.count_frames() == 30 and not player.back.isChecked()
+    monkeypatch.setattr(f"{type(player).__module__}.sure", lambda *_: True)
+    player.back.click()
+    assert lines == ["mset 1 -4 -2"]
+    cmd.mset("1 x30")
+    player.look()
+    assert cmd.count_frames() == 30 and not player.back.isChecked()
+
+
+def test_back_and_forth_goes_through_all_states_of_the_next_prediction(qtbot, made, lines, cmd):
+    player = made.look.player
+    player.back.click()
+    cmd.mplay()
+    predicted(qtbot, made, 6)
+    lines.clear()
+    player.look()
+    assert lines == ["mset 1 -6 -2"] and cmd.count_frames() == 10 and cmd.get_movie_playing()
+    cmd.mstop()
+    player.look()
+    assert len(lines) == 1 and player.back.isChecked()
+
+
 def test_several_predictions_stand_side_by_side(qtbot, made, lines, cmd):
     assert made.look.several.isHidden()
     predicted(qtbot, made, 3, name="other")
