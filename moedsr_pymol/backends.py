@@ -35,6 +35,7 @@ class Backend(Protocol):
 
 
 BACKENDS: dict[str, LocalBackend] = {"local": LOCAL}
+_MADE_KNOWN = "'moedsr_backend https://host:port, token_file=FILE' makes another server known"
 
 
 def backend_named(name: str) -> Backend:
@@ -47,15 +48,25 @@ def backend_named(name: str) -> Backend:
         UserError: If there is none of that name.
     """
     word = name.strip() or load_settings()["backend"] or load_manifest()["default_backend"]
+    backend = find_backend(word)
+    if backend is None and not name.strip():
+        raise UserError(
+            f"'{word}', which was chosen to compute, is not known any more; 'moedsr_backend local' "
+            f"chooses this computer, and {_MADE_KNOWN}"
+        )
+    if backend is None:
+        raise UserError(
+            f"backend must be one of {', '.join(backend_names())}, got '{word}'; {_MADE_KNOWN}"
+        )
+    return backend
+
+
+def find_backend(word: str) -> Backend | None:
+    """The backend of a word; None if there is none."""
     if word.lower() in BACKENDS:
         return BACKENDS[word.lower()]
     server = find_server(word)
-    if server is None:
-        raise UserError(
-            f"backend must be one of {', '.join(backend_names())}, got '{word}'; another server is "
-            "made known with 'moedsr_backend https://host:port, token_file=FILE'"
-        )
-    return RemoteBackend(server)
+    return None if server is None else RemoteBackend(server)
 
 
 def backend_names() -> list[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
 from .arguments import counted
 from .atoms import Molecule, single_object
-from .backends import Backend, all_backends, backend_named
+from .backends import Backend, all_backends, backend_named, find_backend
 from .coloring import Coloring
 from .errors import UserError
 from .follow import Hold
@@ -33,7 +34,13 @@ def backend_of(job: str, named: str, labels: dict[str, Label]) -> Backend:
     Raises:
         UserError: If there is no such backend any more.
     """
-    return backend_named(named or (labels[job].backend if job in labels else ""))
+    sent = labels[job].backend if job in labels else ""
+    if sent and not named and find_backend(sent) is None:
+        raise UserError(
+            f"job {job} was sent to {sent}, which is not known any more; make it known again with "
+            f"'moedsr_backend {sent}, token_file=FILE'"
+        )
+    return backend_named(named or sent)
 
 
 def fetch(
@@ -176,12 +183,13 @@ ENDED = ("done", "failed", "cancelled")
 """States of jobs that nothing computes any more."""
 
 
-def delete_earlier(job: str, named: str) -> str:
+def delete_earlier(job: str, named: str, kept: Collection[str] = ()) -> str:
     """Delete a job and what it made; says what came of it.
 
     Args:
         job: Its id, or ``all`` for every job of ours that has ended.
         named: The backend; empty for where the job was sent, or the one that is used.
+        kept: Jobs that ``all`` leaves, as those that are still arriving.
 
     Raises:
         UserError: If there is no such job, or its backend cannot be asked.
@@ -192,7 +200,8 @@ def delete_earlier(job: str, named: str) -> str:
         drop_labels([job])
         return f"job {job} is deleted"
     client = backend_named(named).client(ASKING)
-    gone = [str(row["id"]) for row in client.jobs() if row.get("state") in ENDED]
+    ended = [str(row["id"]) for row in client.jobs() if row.get("state") in ENDED]
+    gone = [one for one in ended if one not in kept]
     for one in gone:
         client.delete(one)
     drop_labels(gone)

@@ -111,9 +111,10 @@ def _take(shot: Shot, folder: Path, report: Report, _self: Any) -> Work:
         )
     ray = shot.ray or not in_window()
     stage = "ray-tracing" if ray else "drawing"
-    pictures = []
+    shown, pictures = _self.get_names("objects", enabled_only=1), []
     for k in range(count):
         report.update(stage, k, count)
+        _refuse_changed(shown, count, _self)
         path = folder / f"{k + 1:05d}.png"
         _self.frame(k + 1)
         if ray:
@@ -126,6 +127,19 @@ def _take(shot: Shot, folder: Path, report: Report, _self: Any) -> Work:
         pictures.append(path)
         yield
     return pictures
+
+
+def _refuse_changed(shown: list[str], count: int, _self: Any) -> None:
+    """Go on only while all that the movie began with is there: the window takes commands meanwhile.
+
+    Raises:
+        UserError: If an object has gone, or frames have.
+    """
+    there, left = _self.get_names("objects"), _self.count_frames()
+    gone = next((name for name in shown if name not in there), "")
+    if gone or left < count:
+        what = f"'{gone}' was deleted or renamed" if gone else f"{count} frames became {left}"
+        raise UserError(f"{what} while the movie was made, so nothing was written; make it again")
 
 
 def _equal_neighbours(pictures: list[Path]) -> int:
@@ -143,12 +157,15 @@ def scene_kept(objects: tuple[str, ...], _self: Any) -> Iterator[None]:
     """Show some objects alone, stop the movie, and put everything back in the end.
 
     Raises:
-        UserError: If there is no such object.
+        UserError: If there is no such object, or it is a group.
     """
-    names = _self.get_names("objects")
+    names, groups = _self.get_names("objects"), _self.get_names("group_objects")
     unknown = [name for name in objects if name not in names]
     if unknown:
         raise UserError(f"there is no object '{unknown[0]}'; there are: {', '.join(names)}")
+    group = next((name for name in objects if name in groups), "")
+    if group:
+        raise UserError(f"'{group}' is a group; name the objects in it that are to be shown")
     frame, playing = _self.get_frame(), _self.get_movie_playing()
     shown = _self.get_names("objects", enabled_only=1)
     settings = {name: _self.get_setting_int(name) for name in _OPAQUE}
@@ -156,10 +173,10 @@ def scene_kept(objects: tuple[str, ...], _self: Any) -> Iterator[None]:
         if playing:
             _self.mstop()
         for name in shown if objects else ():
-            if name not in objects:
+            if name not in (*objects, *groups):  # a group draws nothing, and hides what is in it
                 _self.disable(name)
         for name in objects:
-            _self.enable(name)
+            _self.enable(name, parents=1)
         for name in _OPAQUE:
             _self.set(name, 1, quiet=1)
         yield
@@ -171,7 +188,7 @@ def scene_kept(objects: tuple[str, ...], _self: Any) -> Iterator[None]:
             if name in there:
                 _self.enable(name)
         _self.frame(frame)  # while its states are counted, as those of shown objects alone are
-        for name in objects:
+        for name in (*objects, *groups) if objects else ():
             if name in there and name not in shown:
                 _self.disable(name)
         if playing:

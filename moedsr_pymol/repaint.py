@@ -49,6 +49,12 @@ class Repaint:
 
     def step(self, patience: float) -> None:
         """Work out a state or load it; the last step drops PyMOL's cached drawings."""
+        try:
+            self._step()
+        except Exception as error:  # PyMOL raises different types from version to version
+            self.over, self.error = True, UserError(f"PyMOL could not show it: {error}")
+
+    def _step(self) -> None:
         outdated = self._surface.outdated()
         if self._surface.frames and not self._workspace.keeps(self._surface, self._cmd):
             name = self._surface.name

@@ -31,9 +31,7 @@ class Workspace:
         self.tasks: dict[str, Steps] = {}
         """Long work that is under way, by the command that began it."""
         self.measured: dict[tuple[str, str], Measurement] = {}
-        """What each measuring command last found of each surface, by both names."""
-        self.measurements = 0
-        """How many measurements there have been."""
+        """What each measuring command last found of each surface, by its name and the mark."""
         self.opened = 0
         """How many sessions were opened."""
         self.bfactors: dict[str, dict[tuple, list[float]]] = {}
@@ -162,10 +160,16 @@ class Workspace:
         """Long work that is under way, by the command that began it."""
         return {name: task for name, task in self.tasks.items() if not task.over}
 
-    def keep_measurement(self, command: str, surface: str, found: Measurement) -> None:
-        """Keep what a command found of a surface."""
-        self.measured[command, surface] = found
-        self.measurements += 1
+    def keep_measurement(self, command: str, surface: Surface, found: Measurement) -> None:
+        """Keep what a command found of a surface, while that is there under whatever name."""
+        there = {surface.mark, *(one.mark for one in self.surfaces.values())}
+        self.measured = {key: kept for key, kept in self.measured.items() if key[1] in there}
+        self.measured[command, surface.mark] = found
+
+    def measurement(self, command: str, name: str) -> Measurement | None:
+        """What a command last found of the surface that bears a name now."""
+        surface = self.surfaces.get(name)
+        return None if surface is None else self.measured.get((command, surface.mark))
 
     def leave(self, job: Job) -> None:
         """Forget a job that is over."""

@@ -83,6 +83,35 @@ def test_the_movie_is_played_paused_and_stepped_through(made, lines, cmd):
     assert lines == ["mplay", "mstop", "frame 3", "set movie_fps, 20", "mset 1 -4 -2", "mset"]
 
 
+def test_a_movie_that_somebody_made_is_replaced_after_a_question_alone(
+    made, lines, cmd, monkeypatch
+):
+    player = made.look.player
+    cmd.mset("1 x30")
+    monkeypatch.setattr(f"{type(player).__module__}.sure", lambda *_: False)
+    player.back.click()
+    assert lines == [] and cmd.count_frames() == 30 and not player.back.isChecked()
+    monkeypatch.setattr(f"{type(player).__module__}.sure", lambda *_: True)
+    player.back.click()
+    assert lines == ["mset 1 -4 -2"]
+    cmd.mset("1 x30")
+    player.look()
+    assert cmd.count_frames() == 30 and not player.back.isChecked()
+
+
+def test_back_and_forth_goes_through_all_states_of_the_next_prediction(qtbot, made, lines, cmd):
+    player = made.look.player
+    player.back.click()
+    cmd.mplay()
+    predicted(qtbot, made, 6)
+    lines.clear()
+    player.look()
+    assert lines == ["mset 1 -6 -2"] and cmd.count_frames() == 10 and cmd.get_movie_playing()
+    cmd.mstop()
+    player.look()
+    assert len(lines) == 1 and player.back.isChecked()
+
+
 def test_several_predictions_stand_side_by_side(qtbot, made, lines, cmd):
     assert made.look.several.isHidden()
     predicted(qtbot, made, 3, name="other")
@@ -105,7 +134,7 @@ def test_a_click_on_a_bar_selects_the_residue(made, lines, cmd):
     assert measure.chosen.command == "moedsr_profile"
     measure.measure.click()
     (view,) = measure.views
-    profile = made.desk.workspace.measured["moedsr_profile", "prot_surf"]
+    profile = made.desk.workspace.measurement("moedsr_profile", "prot_surf")
     k = int(np.argmax(profile.value))
     view.picked.emit(view.at(view.place(k).x()))
     assert lines[0] == "moedsr_profile prot_surf"
@@ -124,6 +153,20 @@ def test_what_a_typed_command_measures_is_shown_too(made, cmd):
     assert [view.chart.title for view in made.measure.views]
     assert made.measure.save.isEnabled()
     assert all(not view.grab().isNull() for view in made.measure.views)
+
+
+def test_what_was_measured_goes_with_the_surface_and_not_with_its_name(qtbot, made, cmd):
+    measure = made.measure
+    measure.measure.click()
+    assert len(measure.views) == 1
+    predicted(qtbot, made)
+    measure.look()
+    assert measure.views == [] and not measure.save.isEnabled()
+    measure.measure.click()
+    (view,) = measure.views
+    cmd.set_name("prot_surf", "renamed")
+    made.desk.watch.look()
+    assert measure.surface.currentText() == "renamed" and measure.views == [view]
 
 
 def test_there_is_nothing_to_read_between_two_states(qtbot):
@@ -146,7 +189,7 @@ def test_experts_are_charted_and_a_pocket_is_asked_for(qtbot, made, lines):
     measure.pocket.setCurrentText("prot and resi 3")
     measure.measure.click()
     assert lines == ["moedsr_pocket prot_surf, (prot and resi 3), radius=6"]
-    wait(qtbot, lambda: ("moedsr_pocket", "prot_surf") in made.desk.workspace.measured)
+    wait(qtbot, lambda: made.desk.workspace.measurement("moedsr_pocket", "prot_surf"))
 
 
 def test_jobs_are_listed_loaded_and_deleted_after_a_question(qtbot, made, lines, monkeypatch):
@@ -186,6 +229,10 @@ def test_a_server_is_added_used_and_forgotten(qtbot, panel, lines, tmp_path, mon
         assert settings.backend.currentText() == "lab"
         assert panel.predict.backend.currentText() == "lab"
         assert panel.predict.order.backend == ""  # the one that is used
+        assert settings.said.text() == "Connected; predictions go there now."
+        fake.token = "another"
+        settings.connect_button.click()
+        assert settings.said.text() == "" and panel.notice.title.text().endswith("another token")
         monkeypatch.setattr(settings_tab, "sure", lambda *_: True)
         settings.forget.click()
     assert known_servers() == []
@@ -377,6 +424,31 @@ def test_another_level_of_the_same_prediction_is_asked_for(qtbot, made, lines):
     made.look.again.click()
     assert lines == ["moedsr_predict prot, frames=4, name=prot_surf, level=1.4"]
     wait(qtbot, lambda: made.predict.jobs.job is None)
+
+
+def test_another_level_starts_from_the_state_that_was_predicted(qtbot, made, cmd, lines):
+    cmd.create("two", "prot", 1, 1)
+    cmd.create("two", "prot", 1, 2)
+    cmd.frame(2)
+    made.predict.molecule.selection.setCurrentText("two")
+    predicted(qtbot, made, name="moves")
+    cmd.frame(1)
+    made.desk.watch.look()
+    made.look.surface.setCurrentIndex(made.look.surface.findData("moves"))
+    made.look.set_active(True)
+    lines.clear()
+    made.look.again.click()
+    assert lines == ["moedsr_predict two, frames=4, name=moves, state=2"]
+    wait(qtbot, lambda: made.predict.jobs.job is None)
+
+
+def test_no_other_level_is_offered_of_a_prediction_that_was_typed(qtbot, made, cmd):
+    made.look.set_active(True)
+    assert made.look.again.isEnabled()
+    cmd.do("moedsr_predict prot, frames=2, seed=5")
+    wait(qtbot, lambda: not made.desk.jobs)
+    made.look.set_active(True)
+    assert made.look.shown.planned == 2 and not made.look.again.isEnabled()
 
 
 def test_everything_may_be_deleted_under_the_panel(qtbot, made, cmd):

@@ -43,7 +43,7 @@ def test_the_core_compares_and_everything_is_written(cmd, tmp_path, capsys):
     found = call(cmd, "moedsr_compare", "prot_surf", "prot", file=str(target), quiet=0)
     np.testing.assert_array_equal(found.states, [2, 3, 4])
     np.testing.assert_array_equal(found.frames, [2, 4, 5])
-    assert found is Workspace.of(cmd).measured["moedsr_compare", "prot_surf"]
+    assert found is Workspace.of(cmd).measurement("moedsr_compare", "prot_surf")
     assert found.scores["mean_shape"]["iou"].mean() > 0.85  # the ball is no such peptide
     assert found.scores["predicted"]["iou"].max() < 0.5
     said = capsys.readouterr().out

@@ -98,6 +98,29 @@ def test_b_factors_take_the_profile_and_what_was_there_comes_back(cmd):
         call(cmd, "moedsr_profile", "prot_surf", bfactor="restore")
 
 
+def test_b_factors_of_atoms_that_came_between_two_profiles_come_back_too(cmd):
+    profile = call(cmd, "moedsr_profile", "prot_surf", bfactor="1")
+    chain, resi, resn = (str(part[0]) for part in (profile.chain, profile.resi, profile.resn))
+    cmd.pseudoatom("prot", name="NEW", chain=chain, resi=resi, resn=resn, b=9)
+    call(cmd, "moedsr_profile", "prot_surf", bfactor="1")
+    assert bfactors(cmd, "name NEW") == [pytest.approx(profile.value[0])]
+    call(cmd, "moedsr_profile", "prot_surf", bfactor="restore")
+    assert bfactors(cmd, "name NEW") == [9]
+    cmd.remove("name NEW")
+
+
+def test_b_factors_come_back_when_the_surface_has_gone(cmd, monkeypatch):
+    cmd.alter("prot", "b = 3")
+    with backend_double(monkeypatch):
+        call(cmd, "moedsr_predict", "prot", frames=2, name="short")
+    call(cmd, "moedsr_profile", "short", bfactor="1")
+    cmd.delete("short")
+    with pytest.raises(CmdException, match="'short' is not there any more"):
+        call(cmd, "moedsr_profile", "short", bfactor="restore")
+    call(cmd, "moedsr_profile", "prot", bfactor="restore")
+    assert set(bfactors(cmd, "prot")) == {3}
+
+
 def test_b_factors_come_back_to_their_atoms_under_other_names_and_numbers(cmd):
     cmd.alter("prot", "b = rank + 0.5")
     before = bfactors(cmd, "prot")
@@ -167,18 +190,17 @@ def test_shares_of_experts_add_up_and_bear_their_colours(cmd):
 
 def test_what_was_found_is_kept_for_whoever_shows_it(cmd):
     workspace = Workspace.of(cmd)
-    before = workspace.measurements
     shape = call(cmd, "moedsr_shape", "prot_surf")
-    assert workspace.measured["moedsr_shape", "prot_surf"] is shape
-    assert workspace.measurements == before + 1
+    assert workspace.measurement("moedsr_shape", "prot_surf") is shape
+    assert workspace.measurement("moedsr_shape", "prot") is None
 
 
 @pytest.mark.parametrize("file", ["x.xlsx", "no/folder/x.csv"])
 def test_a_file_that_cannot_be_is_refused_before_the_work(cmd, tmp_path, file):
-    before = Workspace.of(cmd).measurements
+    before = Workspace.of(cmd).measurement("moedsr_shape", "prot_surf")
     with pytest.raises(CmdException, match=r"must end in \.csv|there is no folder"):
         call(cmd, "moedsr_shape", "prot_surf", str(tmp_path / file))
-    assert Workspace.of(cmd).measurements == before
+    assert Workspace.of(cmd).measurement("moedsr_shape", "prot_surf") is before
 
 
 def test_b_factors_outside_the_predicted_part_stay(cmd, monkeypatch):

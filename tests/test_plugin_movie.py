@@ -121,6 +121,44 @@ def test_objects_can_be_shown_alone(cmd, tmp_path):
         call(cmd, "moedsr_movie", str(tmp_path / "n.gif"), objects="nothing")
 
 
+def test_an_object_in_a_group_is_shown_alone_and_a_group_is_refused(cmd, tmp_path):
+    cmd.group("inner", "prot_surf")
+    cmd.group("outer", "inner")
+    cmd.disable("outer")
+    before = scene(cmd)
+    try:
+        call(cmd, "moedsr_movie", str(tmp_path / "m.gif"), width=32, objects="prot_surf")
+        assert len({frame.tobytes() for frame in pictures(tmp_path / "m.gif")}) == 4
+        assert scene(cmd) == before
+        with pytest.raises(CmdException, match="'inner' is a group; name the objects in it"):
+            call(cmd, "moedsr_movie", str(tmp_path / "n.gif"), objects="inner")
+    finally:
+        cmd.ungroup("prot_surf")
+        cmd.delete("inner outer")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda cmd: cmd.delete("other"), "'other' was deleted or renamed while the movie"),
+        (lambda cmd: cmd.disable("prot_surf"), "4 frames became 1 while the movie was made"),
+    ],
+)
+def test_a_movie_ends_when_what_it_shows_goes_away(cmd, tmp_path, change, reason):
+    cmd.create("other", "prot")
+    report = Report("movie", True)
+    shot = Shot(tmp_path / "m.gif", ray=True, width=32, height=24, rate=10)
+    task = Steps(movie_steps(shot, report, cmd), report)
+    for _ in range(2):
+        task.step(0.0)
+    change(cmd)
+    task.step(0.0)
+    cmd.delete("other")
+    cmd.enable("prot_surf")
+    assert task.over and reason in str(task.error)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_movie_in_which_nothing_moves_is_refused(cmd, tmp_path):
     cmd.set("all_states", 1)
     with pytest.raises(CmdException, match=r"all 4 frames are the same picture.*all_states is off"):

@@ -23,7 +23,7 @@ from moedsr_pymol.labels import load_labels
 from moedsr_pymol.placement import placement
 from moedsr_pymol.remote import Patience
 from moedsr_pymol.servers import Server, known_servers
-from moedsr_pymol.settings import load_settings
+from moedsr_pymol.settings import load_settings, save_settings
 from moedsr_pymol.tokens import IN_KEYRING
 from moedsr_pymol.workspace import Workspace
 
@@ -176,6 +176,25 @@ def test_backends_are_chosen_by_word_name_or_address(cmd, server, token_file, mo
     assert {"status", "stop", "forget", "local", "remote", "lab", server.url} <= set(words)
     with pytest.raises(CmdException, match=r"backend must be one of local, remote, lab, http"):
         call(cmd, "moedsr_predict", "prot", frames=1, backend="other")
+
+
+def test_a_server_that_is_not_known_any_more_is_said_with_a_way_out(cmd, server, token_file):
+    call(cmd, "moedsr_backend", server.url, token_file=token_file)
+    call(cmd, "moedsr_predict", "prot", frames=1)
+    save_settings(servers=[])
+    with pytest.raises(CmdException, match=r"http.* is not known any more; 'moedsr_backend local'"):
+        call(cmd, "moedsr_predict", "prot", frames=1)
+    with pytest.raises(CmdException, match=r"job0 was sent to http.*make it known again with"):
+        call(cmd, "moedsr_fetch", "job0")
+
+
+def test_all_jobs_are_deleted_but_those_that_are_arriving(cmd, server, token_file, monkeypatch):
+    call(cmd, "moedsr_backend", server.url, token_file=token_file)
+    for name in ("a", "b"):
+        call(cmd, "moedsr_predict", "prot", frames=1, name=name)
+    monkeypatch.setattr("moedsr_pymol.commands.job_list.arriving", lambda _self: {"job1": "b"})
+    call(cmd, "moedsr_delete", "all")
+    assert set(server.jobs) == {"job1"}
 
 
 @pytest.mark.parametrize("kept", ["molecule.pdb", "session.pse"])

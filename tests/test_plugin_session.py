@@ -28,6 +28,8 @@ from pymol_support import backend_double, call
 from test_plugin_names import states, timers, turn  # noqa: F401
 
 from moedsr_pymol.labels import config_dir, load_labels
+from moedsr_pymol.session.record import _digest
+from moedsr_pymol.session.text import as_text, from_text, to_text
 from moedsr_pymol.workspace import Workspace
 
 
@@ -106,7 +108,7 @@ def test_what_a_session_holds_is_plain_and_the_scene_stays(cmd, backend):
         else:
             assert type(value) in PLAIN
 
-    assert session["moedsr"]["format"] == 1
+    assert session["moedsr"]["format"] == 2
     walk(session["moedsr"])
 
 
@@ -125,6 +127,13 @@ def test_every_way_of_writing_a_session_is_read(cmd, fresh, backend, tmp_path, f
     assert_same(surface_of(cmd), surface_of(fresh))
 
 
+def test_a_record_that_lost_the_name_of_its_object_is_found_by_its_mark(fresh, dressed, capsys):
+    spoil(dressed, lambda kept: kept["surfaces"][0].pop("object"))
+    fresh.load(str(dressed))
+    assert fresh.count_states("mine") == FRAMES
+    assert "could not be taken up" not in capsys.readouterr().out
+
+
 def spoil(path: Path, change: Any) -> None:
     session = pickle.loads(path.read_bytes())
     change(session["moedsr"])
@@ -134,7 +143,7 @@ def spoil(path: Path, change: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda kept: kept.update(format=2), "was saved by a newer moedsr; update the plugin"),
+        (lambda kept: kept.update(format=3), "was saved by a newer moedsr; update the plugin"),
         (lambda kept: kept.update(format="x"), "what the session keeps of predictions is damaged"),
         (lambda kept: kept.update(surfaces=3), "what the session keeps of predictions is damaged"),
         (lambda kept: kept["surfaces"][0]["frames"].pop(), "'mine' is damaged"),
@@ -154,8 +163,6 @@ def test_what_cannot_be_read_is_said_and_the_first_surface_stays(
 
 
 def test_a_frame_that_lies_ends_the_surface_there(cmd, fresh, backend, tmp_path, capsys):
-    from moedsr_pymol.session.record import _digest
-
     def lie(kept: Any) -> None:
         (record,) = kept["surfaces"]
         record["frames"][2] = record["frames"][2][:-8]
@@ -189,9 +196,41 @@ def test_frames_that_were_changed_are_kept_as_they_are_now(cmd, fresh, backend, 
 def test_frames_as_they_came_are_kept_byte_by_byte(cmd, backend):
     call(cmd, "moedsr_predict", "prot", frames=3)
     (kept,) = cmd.get_session()["moedsr"]["surfaces"]
-    assert [base64.b64decode(text) for text in kept["frames"]] == [
+    assert [from_text(text) for text in kept["frames"]] == [
         frame.record for frame in surface_of(cmd).frames
     ]
+
+
+@pytest.mark.parametrize("size", [0, 1, 6, 7, 8, 1000])
+def test_bytes_as_text_take_a_seventh_more(size):
+    data = np.random.default_rng(size).bytes(size)
+    text = to_text(data)
+    assert from_text(text) == data and text.isascii() and len(text) == 1 + -(-8 * size // 7)
+    assert from_text(base64.b64encode(data).decode("ascii")) == data
+
+
+@pytest.mark.parametrize("kept", ["~é", "é", "a", None, "~é".encode()])
+def test_what_is_no_such_text_is_refused(kept):
+    with pytest.raises(ValueError):
+        from_text(as_text(kept))
+
+
+def test_a_session_of_format_1_is_opened_and_saved_anew(cmd, fresh, backend, tmp_path):
+    def as_before(kept: Any) -> None:
+        kept["format"], record = 1, kept["surfaces"][0]
+        for name in ("values", "frames"):
+            texts = record[name] if name == "frames" else [record[name]]
+            old = [base64.b64encode(from_text(text)).decode("ascii") for text in texts]
+            record[name] = old if name == "frames" else old[0]
+        record["digest"] = _digest(record)
+
+    call(cmd, "moedsr_predict", "prot", frames=FRAMES)
+    cmd.save(str(tmp_path / "a.pse"))
+    spoil(tmp_path / "a.pse", as_before)
+    fresh.load(str(tmp_path / "a.pse"))
+    assert states(fresh, "prot_surf") == FRAMES
+    assert_same(surface_of(cmd), surface_of(fresh))
+    assert fresh.get_session()["moedsr"]["surfaces"][0]["frames"][0].startswith("~")
 
 
 def test_what_takes_long_to_find_is_not_searched_again(cmd, fresh, backend, monkeypatch, tmp_path):

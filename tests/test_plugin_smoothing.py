@@ -117,6 +117,18 @@ def test_a_surface_that_is_still_arriving_is_smoothed_as_it_comes(cmd, monkeypat
     assert surface.outdated() == [1, 2, 3]
 
 
+def test_a_state_that_cannot_be_drawn_ends_the_drawing_with_a_sentence(cmd, monkeypatch):
+    with backend_double(monkeypatch):
+        call(cmd, "moedsr_predict", "prot", frames=2)
+
+    def refuse(*_: Any) -> None:
+        raise MemoryError("no memory")
+
+    monkeypatch.setattr(Layout, "floats", refuse)
+    with pytest.raises(CmdException, match="PyMOL could not show it: no memory"):
+        call(cmd, "moedsr_smooth", "prot_surf", 1, 1)
+
+
 def test_windows_and_passes_are_checked(cmd, monkeypatch):
     with backend_double(monkeypatch):
         call(cmd, "moedsr_predict", "prot", frames=2)

@@ -100,7 +100,8 @@ class Summary:
             {
                 "contender": who, "metric": metric, "proteins": mean.proteins, "mean": mean.mean,
                 "low": mean.low, "high": mean.high, "median": mean.median,
-                "minus_static": gain.mean, "minus_static_low": gain.low, "minus_static_high": gain.high,
+                "minus_static": gain.mean, "minus_static_low": gain.low,
+                "minus_static_high": gain.high,
             }
             for who in self.contenders
             for metric in METRICS

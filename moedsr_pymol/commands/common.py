@@ -31,7 +31,7 @@ def one_sentence() -> Iterator[None]:
 def do_long(command, surface, work, report, _self):
     """Do long work; its result, if it is there when the command returns."""
     workspace = Workspace.of(_self)
-    before = workspace.measured.get((command, surface.name))
+    before = workspace.measured.get((command, surface.mark))
     workspace.do(command, Steps(work, report), _self)
-    after = workspace.measured.get((command, surface.name))
+    after = workspace.measured.get((command, surface.mark))
     return after if after is not before else None

@@ -89,7 +89,7 @@ def moedsr_compare(
 
         def work():
             compared = yield from compare_steps(found, selection, name, pairs, report, _self)
-            workspace.keep_measurement("moedsr_compare", found.name, compared)
+            workspace.keep_measurement("moedsr_compare", found, compared)
             for line in _lines(compared, pairs):
                 report.say(line)
             if target is not None:

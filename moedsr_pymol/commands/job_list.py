@@ -207,10 +207,10 @@ def moedsr_delete(job, backend="", quiet=1, *, _self=cmd):
         moedsr_jobs, moedsr_cancel, moedsr_fetch
     """
     with one_sentence():
-        identity, named = _job_id(job), str(backend).strip()
-        if identity in arriving(_self):
+        identity, named, shown = _job_id(job), str(backend).strip(), set(arriving(_self))
+        if identity in shown:
             raise UserError(f"job {identity} is arriving in this PyMOL; cancel it first")
-        said = outside(lambda: delete_earlier(identity, named), _self)
+        said = outside(lambda: delete_earlier(identity, named, shown), _self)
         if not is_quiet(quiet):
             print(f" moedsr: {said}")
 

@@ -36,7 +36,8 @@ def moedsr_profile(
 
     ARGUMENTS
 
-        surface = string: a surface of moedsr_predict
+        surface = string: a surface of moedsr_predict; to restore B-factors, its
+            molecule will do
 
         by = fluctuation: how much its points move over all frames, the standard
                 deviation in Angstrom {default}
@@ -68,14 +69,16 @@ def moedsr_profile(
     """
     with one_sentence():
         workspace = Workspace.of(_self)
-        found = workspace.surface(str(surface).strip())
+        name = str(surface).strip()
         write = choice("bfactor", bfactor, ("0", "1", "restore"))
         if write == "restore":
-            molecule = found.atoms.object_name
+            there = workspace.surfaces.get(name)
+            molecule = there.atoms.object_name if there else name
             back, new = restore_bfactors(molecule, workspace.bfactors, _self)
             more = f"; {counted(new, 'atom')} that came later kept theirs" if new else ""
             _say(quiet, f"{molecule}: B-factors of {counted(back, 'atom')} are as before{more}")
             return None
+        found = workspace.surface(name)
         target = check_file(str(file).strip()) if given(file) else None
         by = choice("by", by, MEASURES)
         state = whole_number("state", state, -1, 10**9)
@@ -89,7 +92,7 @@ def moedsr_profile(
                 f"{profile.molecule}: B-factors of {counted(count, 'residue')} hold their {by}; "
                 f"'moedsr_profile {found.name}, bfactor=restore' puts the old ones back",
             )
-        workspace.keep_measurement("moedsr_profile", found.name, profile)
+        workspace.keep_measurement("moedsr_profile", found, profile)
         for k in profile.most_mobile(_SHOWN):
             _say(quiet, f"{profile.label(k)}: {profile.value[k]:.2f} Å")
         if target is not None:
@@ -128,7 +131,7 @@ def moedsr_shape(surface, file="", quiet=1, *, _self=cmd):
         found = workspace.surface(str(surface).strip())
         target = check_file(str(file).strip()) if given(file) else None
         shape = shape_over_time(found)
-        workspace.keep_measurement("moedsr_shape", found.name, shape)
+        workspace.keep_measurement("moedsr_shape", found, shape)
         _say(quiet, f"{found.name}: {_so_far(len(shape.area), found)}")
         _say(quiet, f"area {_range(shape.area, 'Å²')}")
         _say(quiet, f"volume {_range(shape.volume, 'Å³')}")
@@ -183,7 +186,7 @@ def moedsr_pocket(surface, selection, radius=6.0, file="", quiet=1, *, _self=cmd
 
         def work():
             pocket = yield from pocket_steps(found, coords, radius, name, report)
-            workspace.keep_measurement("moedsr_pocket", found.name, pocket)
+            workspace.keep_measurement("moedsr_pocket", found, pocket)
             report.say(_so_far(len(pocket.area), found))
             report.say(f"open volume {_range(pocket.volume, 'Å³')}{_extremes(pocket.volume)}")
             report.say(f"area near it {_range(pocket.area, 'Å²')}")

@@ -20,7 +20,7 @@ def write_bfactors(profile: Profile, kept: dict[str, Kept], _self: Any) -> int:
     """Give every atom of a residue its motion as B-factor.
 
     Residues that were predicted and have no part of the surface get 0; all else keeps what it has.
-    What was there is kept, once, whatever is written afterwards.
+    What was there is kept, of each atom once, whatever is written afterwards.
 
     Args:
         profile: What is written.
@@ -45,8 +45,8 @@ def write_bfactors(profile: Profile, kept: dict[str, Kept], _self: Any) -> int:
             f"'{name}' holds {found} of the {len(values)} residues that '{profile.surface}' was "
             "made of, as if it had been renumbered or replaced; predict it again"
         )
-    if _known_as(name, kept, _self) is None:
-        kept[name] = _read(name, _self)
+    known = _known_as(name, kept, _self)
+    kept[name] = {**_read(name, _self), **(kept.pop(known) if known else {})}
     _self.alter(f"({name})", f"b = values.get({place}, b)", space={"values": values}, quiet=1)
     return found
 

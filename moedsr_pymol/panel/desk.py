@@ -24,7 +24,7 @@ class Desk(QtCore.QObject):
         background: Asks in threads.
         watch: What is loaded.
         choices: What is remembered.
-        orders: How surfaces were asked for here, by their names.
+        orders: How surfaces were asked for here, by their marks.
 
     Args:
         _self: PyMOL.
@@ -47,7 +47,12 @@ class Desk(QtCore.QObject):
         self.choices = Choices()
         self.orders: dict[str, PredictOrder] = {}
         self._emitter = Emitter(_self)
+        self._failures = 0
+        self.failed.connect(self._count)
         failures.listen(self._hear)
+
+    def _count(self, _: object) -> None:
+        self._failures += 1
 
     def _hear(self, error: BaseException) -> None:
         try:
@@ -71,13 +76,26 @@ class Desk(QtCore.QObject):
         """Carry out a step of an action."""
         self._emitter.quietly(line)
 
-    def attempt(self, make: Any) -> None:
-        """Carry out the command that a function makes; say what is wrong with its arguments."""
+    def attempt(self, make: Any) -> bool:
+        """Carry out the command that a function makes; say what is wrong with its arguments.
+
+        Returns:
+            Whether nothing has failed so far.
+        """
         self.begun.emit()
+        before = self._failures
         try:
             self.do(make())
         except UserError as error:
             self.failed.emit(error)
+        return self._failures == before
+
+    def ask_for(self, order: PredictOrder) -> None:
+        """Predict, and remember how the surface was asked for."""
+        before = set(self.jobs.values())
+        self.attempt(order.line)
+        for job in set(self.jobs.values()) - before:
+            self.orders[job.surface.mark] = order
 
     @property
     def workspace(self) -> Workspace:

@@ -122,7 +122,7 @@ class LookTab(QtWidgets.QWidget):
         return self.fields
 
     _leveled = ""
-    """Surface whose level the field shows."""
+    """Mark of the surface whose level the field shows."""
 
     def set_active(self, active: bool) -> None:
         """Follow the movie, or rest."""
@@ -173,11 +173,11 @@ class LookTab(QtWidgets.QWidget):
             shown = self._desk.cmd.get_setting_float("cgo_transparency", surface.name)
             _set_silently(self.opaque, round(100 * float(shown or 0.0)))
             self.percent.setText(f"{self.opaque.value()} %")
-        order = self._desk.orders.get(surface.name)
+        order = self._desk.orders.get(surface.mark)
         for field in (self.level, self.again):
             field.setEnabled(order is not None)
-        if order is not None and surface.name != self._leveled:
-            self._leveled = surface.name
+        if order is not None and surface.mark != self._leveled:
+            self._leveled = surface.mark
             _set_silently(self.level, order.level)
         choose(self.window, surface.smoothing.window)
         if not self.passes.hasFocus():
@@ -193,11 +193,14 @@ class LookTab(QtWidgets.QWidget):
 
     def _predict_again(self) -> None:
         surface = self.shown
-        order = self._desk.orders.get(surface.name) if surface is not None else None
+        order = self._desk.orders.get(surface.mark) if surface is not None else None
         if order is not None:
-            order = replace(order, level=round(self.level.value(), 2), name=surface.name)
-            self._desk.attempt(order.line)
-            self._desk.orders[surface.name] = order
+            of = surface.atoms
+            there = of.object_name in self._desk.watch.molecules
+            several = there and self._desk.cmd.count_states(of.object_name) > 1
+            state = of.state if several else order.state  # another may be shown by now
+            level = round(self.level.value(), 2)
+            self._desk.ask_for(replace(order, level=level, name=surface.name, state=state))
             self._desk.wanted.emit("predict")
 
     def _set_mode(self) -> None:

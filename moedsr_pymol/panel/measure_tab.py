@@ -9,7 +9,7 @@ from typing import Any
 from pymol.Qt import QtCore, QtWidgets
 
 from ..errors import UserError
-from ..measure.gate import GateWeights, gate_weights
+from ..measure.gate import gate_weights
 from ..measure.profile import MEASURES, Profile
 from .advice import sentence
 from .chart_view import ChartView
@@ -72,9 +72,8 @@ class MeasureTab(Looking):
 
     def __init__(self, desk: Desk, parent: Any = None) -> None:
         super().__init__(EVERY_MS, parent)
-        self._desk, self._seen, self._found = desk, -1, None
+        self._desk, self._found = desk, None
         self.views: list[ChartView] = []
-        self._gates: dict[str, GateWeights] = {}
         self._make_fields()
         layout = column(self)
         layout.addLayout(self._form())
@@ -205,24 +204,22 @@ class MeasureTab(Looking):
 
     def look(self) -> None:
         """Show what a command has found since, and how far one is."""
-        workspace = self._desk.workspace
-        if workspace.measurements != self._seen:
-            self._seen = workspace.measurements
-            self._show_kept()
-        task = workspace.working().get(self.chosen.command)
+        self._show_kept()
+        task = self._desk.workspace.working().get(self.chosen.command)
         self.measure.setText("Cancel" if task is not None else "Measure")
         self.said.setText(sentence(task.report.line()) if task is not None else "")
         self.said.setVisible(bool(self.said.text()))
 
     def _show_kept(self) -> None:
-        """Show what was measured last of the chosen surface."""
-        word, surface = self.chosen.command, self.surface.currentData() or ""
-        kept = self._desk.workspace.measured
-        self._show(kept.get((word, surface)) if word else self._gates.get(surface))
+        """Show what was measured last of the chosen surface; nothing of one that it replaces."""
+        surface = self.surface.currentData() or ""
+        self._show(self._desk.workspace.measurement(self.chosen.command, surface))
 
-    def _show_gate(self, surface: str) -> None:
+    def _show_gate(self, name: str) -> None:
+        workspace = self._desk.workspace
         try:
-            self._gates[surface] = gate_weights(self._desk.workspace.surface(surface))
+            surface = workspace.surface(name)
+            workspace.keep_measurement(self.chosen.command, surface, gate_weights(surface))
             self._show_kept()
         except UserError as error:
             self._desk.failed.emit(error)

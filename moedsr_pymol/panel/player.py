@@ -8,7 +8,7 @@ from pymol.Qt import QtCore, QtWidgets
 
 from .desk import Desk
 from .looking import Looking
-from .parts import column, hint, row, whole
+from .parts import column, hint, row, sure, whole
 
 EVERY_MS = 200
 FPS = 15
@@ -25,7 +25,7 @@ class Player(Looking):
     def __init__(self, desk: Desk, parent: Any = None) -> None:
         super().__init__(EVERY_MS, parent)
         self._desk = desk
-        self._count = 0
+        self._count = self._ordered = 0
         style, icon = self.style(), QtWidgets.QStyle.StandardPixmap
         self._icons = style.standardIcon(icon.SP_MediaPlay), style.standardIcon(icon.SP_MediaPause)
         self.first = self._tool(icon.SP_MediaSkipBackward, "First frame", self._to_first)
@@ -75,13 +75,12 @@ class Player(Looking):
     def look(self) -> None:
         """Show where the movie is."""
         cmd = self._desk.cmd
+        self._keep_order()
         count, frame = max(cmd.count_frames(), 1), cmd.get_frame()
         playing = bool(cmd.get_movie_playing())
         if count != self._count:
             self._count = count
             self.slider.setRange(1, count)
-            if self.back.isChecked() and not playing:
-                self._keep_order()
         if not self.slider.isSliderDown():
             self.slider.blockSignals(True)
             self.slider.setValue(frame)
@@ -111,19 +110,36 @@ class Player(Looking):
 
     def _set_order(self) -> None:
         states = self._states()
+        there = self._length()
+        another = there > 0 and there != 2 * (self._ordered or states) - 2
         if self.back.isChecked() and states > 2:
+            more = "The order of its frames is lost, and what is stored in them (mset, mview)."
+            if another and not sure(self, "Replace the movie that PyMOL has?", more, "Replace"):
+                self.back.setChecked(False)
+                return
             self._desk.do(f"mset 1 -{states} -2")
+            self._ordered = states
         elif not self.back.isChecked():
-            self._desk.do("mset")
+            self._ordered = 0
+            if not another:
+                self._desk.do("mset")
         self.look()
 
     def _keep_order(self) -> None:
-        """Follow a movie whose states have become more."""
+        """Follow the number of states; leave a movie that somebody has made meanwhile."""
+        if not self._ordered:
+            return
         states = self._states()
-        if states > 2 and self._count != 2 * states - 2:
+        if self._length() != 2 * self._ordered - 2:
+            self._ordered = 0
+            self.back.setChecked(False)
+        elif states != self._ordered and states > 2 and not self._desk.jobs:
             self._desk.do(f"mset 1 -{states} -2")
-            self._count = max(self._desk.cmd.count_frames(), 1)
-            self.slider.setRange(1, self._count)
+            self._ordered = states
+
+    def _length(self) -> int:
+        """Frames of PyMOL's movie; 0 where it shows the states alone."""
+        return int(self._desk.cmd.get_movie_length())
 
     def _states(self) -> int:
         return int(self._desk.cmd.count_states("all"))

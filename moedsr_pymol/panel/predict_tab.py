@@ -197,11 +197,7 @@ class PredictTab(QtWidgets.QWidget):
         self.remember()
         self._desk.choices.keep()
         self.jobs.begin()
-        order, before = self.order, set(self._desk.jobs.values())
-        self._desk.attempt(order.line)
-        for name, job in self._desk.jobs.items():
-            if job not in before:
-                self._desk.orders[name] = order
+        self._desk.ask_for(self.order)
         self.jobs.follow()
 
     def _list_backends(self) -> None:

@@ -168,10 +168,10 @@ class SettingsTab(QtWidgets.QWidget):
             )  # fmt: skip
 
         self._tell("Asking …")
-        self._desk.attempt(make)
+        well = self._desk.attempt(make)
         known = next((s for s in known_servers() if address.startswith(s.url)), None)
         used = known is not None and load_settings()["backend"] == known.url
-        self._tell("Connected; predictions go there now." if used else "")
+        self._tell("Connected; predictions go there now." if well and used else "")
         self._desk.backend_changed.emit()
 
     def _tell(self, text: str) -> None:

@@ -1,19 +1,17 @@
-"""Frames as text: the compact frames of the wire, in base64.
+"""Frames as text: the compact frames of the wire.
 
-PyMOL pickles a session so that bytes take half as much again; base64 takes a third. Frames that
-came over the wire are whole steps already, so writing them again loses nothing.
+Frames that came over the wire are whole steps already, so writing them again loses nothing.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..cgo import Layout
 from ..remote import FrameState, decode_frame, encode_frame, unzigzag, zigzag
+from .text import from_text, to_text
 
 if TYPE_CHECKING:
     from ..surface import Frame
@@ -42,7 +40,7 @@ def frame_texts(frames: list[Frame]) -> list[str]:
             }
             record, last = encode_frame(arrays, last)
             records.append(record)
-    return [base64.b64encode(record).decode("ascii") for record in records]
+    return [to_text(record) for record in records]
 
 
 def _as_they_came(frames: list[Frame]) -> list[bytes] | None:
@@ -85,8 +83,8 @@ class StoredFrames:
         """
         before = self._last
         try:
-            data = base64.b64decode(self.texts[self._at], validate=True)
-        except (binascii.Error, TypeError, ValueError) as error:
+            data = from_text(self.texts[self._at])
+        except ValueError as error:
             raise ValueError(f"no text of a frame ({error})") from error
         arrays: dict[str, Any]
         arrays, self._last = decode_frame(data, before)

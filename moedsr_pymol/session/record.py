@@ -1,13 +1,13 @@
 """What a session keeps of one surface: plain text, with a digest of all of it.
 
 A record is a dict of texts, so PyMOL can pickle it in every one of its ways and nothing in it is
-ever unpickled here:
+ever unpickled here. Bytes are written as text.py says.
 
     object   its object in PyMOL
     mark     the mark that the object bears in this file
     about    JSON: frames planned, colouring, smoothing, summary, job, molecule and where it was
              last seen
-    values   npz without pickle, in base64: values at the points of the first frame (``at_NAME``),
+    values   npz without pickle, as text: values at the points of the first frame (``at_NAME``),
              the atoms that were sent (``of_NAME``), the triangle strips (``strips_NAME``), and
              which of those points is nearest to vertices of other meshes (``near_NAME``)
     frames   list of texts, see frames.py
@@ -16,7 +16,6 @@ ever unpickled here:
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import io
 import json
@@ -41,6 +40,7 @@ from .frames import (
     unpack_nearest,
     unpack_strips,
 )
+from .text import as_text, from_text, to_text
 
 _AT, _OF, _STRIPS, _NEAR = "at_", "of_", "strips_", "near_"
 _SENT = tuple(
@@ -105,7 +105,12 @@ def read_record(record: dict[str, Any], name: str) -> Surface:
         raise UserError(_damaged(name, str(error) or type(error).__name__)) from error
 
 
-def _read(record: dict[str, Any], name: str) -> Surface:
+def _read(kept: dict[str, Any], name: str) -> Surface:
+    record = {
+        **kept,
+        "values": as_text(kept["values"]),
+        "frames": [as_text(text) for text in kept["frames"]],
+    }
     if record["digest"] != _digest(record):
         raise UserError(_damaged(name, "its digest is another"))
     about, values = json.loads(record["about"]), _unpacked(record["values"])
@@ -126,7 +131,7 @@ def _read(record: dict[str, Any], name: str) -> Surface:
         job=str(about["job"]),
         label=label if about["job"] else None,
         hold=Hold.read(about["hold"]) if about["hold"] else None,
-        stored=StoredFrames(list(record["frames"]), strips),
+        stored=StoredFrames(record["frames"], strips),
     )
     surface.read_next()
     surface.add_attributes(_named(values, _AT))
@@ -163,9 +168,9 @@ def _digest(record: dict[str, Any]) -> str:
 def _packed(arrays: dict[str, np.ndarray]) -> str:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
+    return to_text(buffer.getvalue())
 
 
 def _unpacked(text: str) -> dict[str, np.ndarray]:
-    with np.load(io.BytesIO(base64.b64decode(text, validate=True)), allow_pickle=False) as archive:
+    with np.load(io.BytesIO(from_text(text)), allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}

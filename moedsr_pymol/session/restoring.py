@@ -55,7 +55,7 @@ def surfaces_of(session: dict[str, Any], _self: Any) -> tuple[list[Surface], lis
         except UserError as error:
             problems.append(str(error))
             continue
-        if name != record["object"]:  # its molecule has got another name, too
+        if name != record.get("object", name):  # its molecule has got another name, too
             renamed = [other for other in _self.get_names("objects") if other not in known]
             lay_on_one_of(renamed[::-1], surface, _self)
         _adopt(surface, workspace, _self)

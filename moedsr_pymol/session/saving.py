@@ -12,7 +12,8 @@ from .record import write_record
 
 KEY = "moedsr"
 """Where our part of a session lies."""
-FORMAT = 1
+FORMAT = 2
+"""Format 1 had its bytes in base64."""
 _NAME, _TYPE, _DATA = 0, 4, 5
 _CGO = 6
 _HEADER, _COUNT, _STATES = 0, 1, 2
