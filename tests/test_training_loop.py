@@ -217,7 +217,7 @@ def test_validation_proteins_are_scored_but_not_learned_from():
         def surfaces(self, part):
             return {part: small_training.surfaces(0 if part == "train" else 1)}
 
-    held = Held(SYNTHETIC.folder, SYNTHETIC.split, SYNTHETIC.kept)
+    held = Held(SYNTHETIC.folders, SYNTHETIC.split, SYNTHETIC.kept)
     config = SMALL["moedsr"]
     task = build_task("moedsr", config, held, CPU)
     assert task.n_validation == 1
