@@ -46,7 +46,7 @@ BAD_ARGUMENTS = [
     ({"color": "expert3"}, "color must be expert1 to expert2 for model 'fake', got 'expert3'"),
     ({"color": "expert99", "model": "fake"}, "color must be expert1 to expert2"),
     ({"backend": "cloud"}, "backend must be one of local, got 'cloud'"),
-    ({"backend": "https://unknown"}, "'moedsr_backend https://host:port, token_file=FILE' makes another"),
+    ({"backend": "https://unknown"}, "host:port, token_file=FILE' makes another server known"),
     ({"name": "water"}, "there is a 'water' already"),
     ({"quiet": "x"}, "quiet must be a whole number from -1 to 1, got 'x'"),
 ]
