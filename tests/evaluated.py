@@ -10,7 +10,8 @@ from moedsr_core.evaluation.conventions import SHAPE_METRICS
 from moedsr_core.evaluation.options import EvaluateOptions
 from moedsr_core.evaluation.result import Evaluation
 from moedsr_core.frame import TimeMap
-from moedsr_core.models.anchored import AnchoredConfig, AnchoredMoEDSR
+from moedsr_core.models.anchored import AnchoredMoEDSR
+from moedsr_core.models.anchored_config import AnchoredConfig
 from moedsr_core.models.dsr import DSR, DSRConfig
 from moedsr_core.models.experts.implicit import ImplicitConfig
 from moedsr_core.models.moedsr import ExpertConfig, MoEDSR, MoEDSRConfig

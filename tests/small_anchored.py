@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from synthetic_chain import stir
 
-from moedsr_core.models.anchored import AnchoredConfig, AnchoredMoEDSR
+from moedsr_core.models.anchored import AnchoredMoEDSR
+from moedsr_core.models.anchored_config import AnchoredConfig
 from moedsr_core.models.router.router import RouterConfig
 
 SMALL = AnchoredConfig(

@@ -20,7 +20,7 @@ from synthetic_chain import chain, swelling
 from moedsr_core.data.ensemble import Ensemble
 from moedsr_core.data.samples import SampleConfig, motion_samples
 from moedsr_core.frame import TimeMap
-from moedsr_core.models.anchored import AnchoredConfig
+from moedsr_core.models.anchored_config import AnchoredConfig
 from moedsr_core.models.dsr import DSRConfig
 from moedsr_core.models.experts.implicit import ImplicitConfig
 from moedsr_core.models.moedsr import ExpertConfig, MoEDSRConfig

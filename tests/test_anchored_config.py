@@ -10,7 +10,7 @@ import pytest
 from small_anchored import SMALL
 
 from moedsr_core.errors import InputError
-from moedsr_core.models.anchored import AnchoredConfig
+from moedsr_core.models.anchored_config import AnchoredConfig
 from moedsr_core.models.config import config_from_dict, config_to_dict
 
 

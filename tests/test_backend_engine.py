@@ -19,7 +19,8 @@ from moedsr_core.backend.options import JobOptions
 from moedsr_core.backend.wire.frames import decode
 from moedsr_core.errors import CancelledError, InputError
 from moedsr_core.frame import TimeMap
-from moedsr_core.models.anchored import AnchoredConfig, AnchoredMoEDSR
+from moedsr_core.models.anchored import AnchoredMoEDSR
+from moedsr_core.models.anchored_config import AnchoredConfig
 from moedsr_core.models.registry import save_model
 from moedsr_core.predict import PredictOptions, predict, surface_mesh
 from moedsr_core.structure import Structure, from_arrays, polymer_heavy_atoms

@@ -19,7 +19,8 @@ from moedsr_core.metrics.occupancy import (
     mesh_occupancy,
 )
 from moedsr_core.model_field import ModelField
-from moedsr_core.models.anchored import AnchoredConfig, AnchoredMoEDSR
+from moedsr_core.models.anchored import AnchoredMoEDSR
+from moedsr_core.models.anchored_config import AnchoredConfig
 from moedsr_core.models.inputs import protein_input
 from moedsr_core.models.registry import LoadedModel
 from moedsr_core.predict import (

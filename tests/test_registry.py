@@ -16,7 +16,8 @@ from synthetic_chain import posed_chain, stir
 from moedsr_core.errors import CheckpointError, InputError
 from moedsr_core.frame import TimeMap
 from moedsr_core.models import registry
-from moedsr_core.models.anchored import AnchoredConfig, AnchoredMoEDSR
+from moedsr_core.models.anchored import AnchoredMoEDSR
+from moedsr_core.models.anchored_config import AnchoredConfig
 from moedsr_core.models.dsr import DSR, DSRConfig
 from moedsr_core.models.experts.implicit import ImplicitConfig
 from moedsr_core.models.moedsr import ExpertConfig, MoEDSR, MoEDSRConfig

@@ -15,7 +15,8 @@ import moedsr_core
 from moedsr_core.errors import CheckpointError, InputError
 from moedsr_core.files import whole_folder
 from moedsr_core.frame import TimeMap
-from moedsr_core.models.anchored import AnchoredConfig, AnchoredMoEDSR
+from moedsr_core.models.anchored import AnchoredMoEDSR
+from moedsr_core.models.anchored_config import AnchoredConfig
 from moedsr_core.models.base import SurfaceModel
 from moedsr_core.models.codes import read_codes
 from moedsr_core.models.config import config_from_dict, config_to_dict

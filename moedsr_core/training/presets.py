@@ -13,7 +13,8 @@ import torch
 from moedsr_core.data.samples import SampleConfig
 from moedsr_core.errors import InputError
 from moedsr_core.frame import TimeMap
-from moedsr_core.models.anchored import AnchoredConfig, AnchoredMoEDSR
+from moedsr_core.models.anchored import AnchoredMoEDSR
+from moedsr_core.models.anchored_config import AnchoredConfig
 from moedsr_core.models.config import config_from_dict, config_to_dict
 from moedsr_core.models.dsr import DSR, DSRConfig
 from moedsr_core.models.moedsr import MoEDSR, MoEDSRConfig
