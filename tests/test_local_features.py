@@ -17,10 +17,10 @@ from moedsr_core.models.local import (
     LocalEncoder,
     ResidueGather,
     atom_descriptors,
-    nearest_atoms,
     neighbourhood,
     side_chain_middles,
 )
+from moedsr_core.nearest import nearest
 
 REACH, NEIGHBOURS = 8.0, 12
 
@@ -67,11 +67,11 @@ def test_nearest_atoms_are_those_of_a_full_search(protein):
     x = around(protein)
     distances = torch.cdist(x.double(), protein.atom_positions.double())
     expected = distances.topk(7, largest=False).indices
-    assert torch.equal(nearest_atoms(x, protein.atom_positions, 7), expected)
+    assert torch.equal(nearest(x, protein.atom_positions, 7), expected)
 
 
 def test_one_nearest_atom_keeps_its_column(protein):
-    assert nearest_atoms(around(protein, 5), protein.atom_positions, 1).shape == (5, 1)
+    assert nearest(around(protein, 5), protein.atom_positions, 1).shape == (5, 1)
 
 
 def test_descriptors_hold_what_they_name(protein):

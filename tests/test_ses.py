@@ -16,7 +16,7 @@ from moedsr_core.structure import Structure, polymer_heavy_atoms
 from moedsr_core.structure_io import read_structure
 from moedsr_core.surface.external import pymol_surface
 from moedsr_core.surface.mesh import Mesh
-from moedsr_core.surface.probe import ProbeBoundary, ball_gap
+from moedsr_core.surface.probe import Balls, ProbeBoundary
 from moedsr_core.surface.ses import PROBE_RADIUS, SolventExcludedSurface
 
 CARBON = 1.7
@@ -163,7 +163,7 @@ def rolled_where_pymol_rolls(atoms: Structure) -> SolventExcludedSurface:
     reach = atoms.radii + PROBE_RADIUS
     directions = trimesh.creation.icosphere(subdivisions=3).vertices
     places = (atoms.coords[:, None] + reach[:, None, None] * directions).reshape(-1, 3)
-    places = places[ball_gap(places, atoms.coords, reach) > -1e-6]
+    places = places[Balls(atoms.coords, reach).gap(places) > -1e-6]
     none, nothing = np.zeros(len(places)), np.zeros_like(places)
     surface._boundary = ProbeBoundary(places, none, places, nothing, none)
     surface._tree = cKDTree(places)

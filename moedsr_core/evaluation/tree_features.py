@@ -7,8 +7,8 @@ from jaxtyping import Float
 from scipy.spatial import cKDTree
 
 from moedsr_core.models.elastic_network import network_fluctuation
+from moedsr_core.nearest import search_threads
 from moedsr_core.structure import Structure
-from moedsr_core.surface.probe import search_threads
 
 ATOMS = 8
 """Nearest heavy atoms that are looked at."""
@@ -45,7 +45,7 @@ def point_features(
     tree = cKDTree(structure.coords)
     known = min(ATOMS, len(structure))
     ranks = [*range(1, known + 1)]
-    apart, atoms = tree.query(points, k=ranks, workers=search_threads())
+    apart, atoms = tree.query(points, k=ranks, workers=search_threads(len(points)))
     density = tree.query_ball_point(structure.coords, _CROWD, return_length=True)
     network = network_fluctuation(structure.residue_positions)[structure.residue_index]
     kinds = structure.residue_kinds[structure.residue_index]

@@ -19,6 +19,7 @@ from moedsr_core.chemistry import RESIDUE_KINDS
 from moedsr_core.models.base import ProteinInput
 from moedsr_core.models.elastic_network import network_fluctuation
 from moedsr_core.models.router.surface_graph import cutoff_envelope
+from moedsr_core.nearest import nearest
 
 _DEPTHS = 8
 _RESIDUE_CENTERS = tuple(0.8 * k for k in range(1, 17))
@@ -28,15 +29,6 @@ _CONTACT_RADII = (5.0, 8.0, 12.0)
 """Radii within which each atom's neighbours are counted [Å]."""
 _CONTACT_MEANS, _CONTACT_SPREADS = (2.9, 3.9, 4.9), (0.35, 0.45, 0.5)
 """Mean and spread of the logarithm of those counts over the training proteins; rounded."""
-
-
-def nearest_atoms(
-    queries: Float[Tensor, "q 3"], targets: Float[Tensor, "t 3"], k: int
-) -> Int[Tensor, "q k"]:
-    """Index of the ``k`` targets nearest to each query, nearest first, by a k-d tree."""
-    tree = cKDTree(targets.detach().cpu().numpy())
-    _, index = tree.query(queries.detach().cpu().numpy(), k=[*range(1, k + 1)], workers=-1)
-    return torch.as_tensor(index, device=queries.device)
 
 
 def atom_descriptors(protein: ProteinInput) -> Float[Tensor, "atoms features"]:
@@ -51,7 +43,7 @@ def atom_descriptors(protein: ProteinInput) -> Float[Tensor, "atoms features"]:
     tree = cKDTree(positions)
     columns = [network_fluctuation(protein.residue_positions.cpu().numpy())[residues]]
     for radius, mean, spread in zip(_CONTACT_RADII, _CONTACT_MEANS, _CONTACT_SPREADS, strict=True):
-        counts = tree.query_ball_point(positions, radius, return_length=True, workers=-1)
+        counts = tree.query_ball_point(positions, radius, return_length=True)
         columns.append((np.log(counts) - mean) / spread)
     tips = np.zeros(residues.max() + 1)
     np.maximum.at(tips, residues, depths)
@@ -105,7 +97,7 @@ def neighbourhood(
     """
     positions = protein.atom_positions
     k = min(neighbours, max(len(positions) - 1, 1))
-    index = nearest_atoms(x, positions, min(k + 1, len(positions)))
+    index = nearest(x, positions, min(k + 1, len(positions)))
     distance = _distances(x, positions[index])
     end = torch.full_like(distance[:, :1], reach)
     if distance.shape[1] > k:
@@ -166,7 +158,7 @@ class ResidueGather(nn.Module):
             features: Features of each residue.
         """
         k = min(self.neighbours, len(anchors))
-        index = nearest_atoms(x, tips, min(k + 1, len(anchors)))
+        index = nearest(x, tips, min(k + 1, len(anchors)))
         to_tip = _distances(x, tips[index])
         end = torch.full_like(to_tip[:, :1], _RESIDUE_REACH)
         if to_tip.shape[1] > k:

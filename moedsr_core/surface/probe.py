@@ -8,15 +8,12 @@ distance to it can be replaced by the exact distance to that sphere or circle.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
-SEARCH_THREADS = "MOEDSR_SEARCH_THREADS"
-"""Environment variable that limits the threads of a search."""
 _SPHERE_DENSITY = 4.0
 """Samples per Å² of sphere; finer sampling changes distances by less than 0.01 Å (tested)."""
 _STEP = 0.5
@@ -243,22 +240,30 @@ def _perpendicular(
     return u, np.stack([b, sign + y * y * a, -y], axis=1)
 
 
-def ball_gap(
-    x: Float[np.ndarray, "n 3"],
-    centers: Float[np.ndarray, "atoms 3"],
-    radii: Float[np.ndarray, " atoms"],
-) -> Float[np.ndarray, " n"]:
-    """Smallest ``|x − c| − r`` over balls [Å], by one tree per radius."""
-    gap = np.full(len(x), np.inf)
-    for radius in np.unique(radii):
-        distance, _ = cKDTree(centers[radii == radius]).query(x, workers=search_threads())
-        gap = np.minimum(gap, distance - radius)
-    return gap
+class Balls:
+    """Balls in space, and how far points are from them.
 
-
-def search_threads() -> int:
-    """Threads of a search for neighbours: all processors, unless :data:`SEARCH_THREADS` says.
-
-    Many processes side by side set it to 1, or each would start a thread for every processor.
+    Args:
+        centers: Ball centres [Å].
+        radii: Ball radii [Å].
     """
-    return int(os.environ.get(SEARCH_THREADS, "-1"))
+
+    def __init__(
+        self, centers: Float[np.ndarray, "balls 3"], radii: Float[np.ndarray, " balls"]
+    ) -> None:
+        self._radii = radii
+        self._tree = cKDTree(centers)
+        self._of_radius = [(cKDTree(centers[radii == r]), r) for r in np.unique(radii)]
+
+    def nearest_holds(self, x: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
+        """Whether points lie in the ball whose centre is nearest; another may hold the others."""
+        distance, ball = self._tree.query(x)
+        return distance < self._radii[ball]
+
+    def gap(self, x: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
+        """Smallest ``|x − c| − r`` over balls [Å], by one tree per radius."""
+        gap = np.full(len(x), np.inf)
+        for tree, radius in self._of_radius:
+            distance, _ = tree.query(x)
+            gap = np.minimum(gap, distance - radius)
+        return gap

@@ -17,8 +17,9 @@ from scipy.spatial import cKDTree
 from skimage.measure import marching_cubes
 
 from moedsr_core.errors import InputError
+from moedsr_core.nearest import in_threads
 from moedsr_core.surface.mesh import Mesh, mean_around, vertex_normals
-from moedsr_core.surface.probe import ball_gap, probe_boundary, search_threads
+from moedsr_core.surface.probe import Balls, probe_boundary
 
 PROBE_RADIUS = 1.4
 """Radius of a water molecule [Å]."""
@@ -57,6 +58,7 @@ class SolventExcludedSurface:
         self.probe = probe
         self._boundary = probe_boundary(self.centers, self.radii + probe)
         self._tree = cKDTree(self._boundary.points)
+        self._balls = Balls(self.centers, self.radii + probe)
 
     @property
     def bounds(self) -> tuple[Float[np.ndarray, 3], Float[np.ndarray, 3]]:
@@ -66,18 +68,22 @@ class SolventExcludedSurface:
 
     def signed_distance(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
         """Signed distance to the surface at any points [Å], negative inside."""
-        x = np.asarray(points, np.float64)
-        gap = ball_gap(x, self.centers, self.radii + self.probe)
-        distance = self.probe + gap
-        inside = np.flatnonzero(gap < 0)
-        if len(inside):
-            distance[inside] = self.probe - self._depth(x[inside])
+        return in_threads(self._signed_distance, np.asarray(points, np.float64))
+
+    def _signed_distance(self, x: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
+        distance = np.empty(len(x))
+        inside = self._balls.nearest_holds(x)
+        rest = np.flatnonzero(~inside)
+        gap = self._balls.gap(x[rest])
+        distance[rest] = self.probe + gap
+        inside[rest] = gap < 0
+        distance[inside] = self.probe - self._depth(x[inside])
         return distance
 
     def _depth(self, x: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
         """Distance of points of D to its boundary [Å]."""
         k = min(_CANDIDATES, len(self._boundary.points))
-        _, samples = self._tree.query(x, k=[*range(1, k + 1)], workers=search_threads())
+        _, samples = self._tree.query(x, k=[*range(1, k + 1)])
         return np.min([self._boundary.distance(x, samples[:, c]) for c in range(k)], axis=0)
 
     def mesh(self, spacing: float = 0.5) -> Mesh:

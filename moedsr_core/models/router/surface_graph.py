@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from moedsr_core.nearest import nearest as nearest_by_tree
+
 _BLOCK = 4_000_000
 """Pairs held at once; 16 MB of float32 per pairwise quantity."""
 
@@ -115,6 +117,8 @@ def nearest(
 ) -> Int[Tensor, "queries k"]:
     """Index of the ``k`` targets nearest to each query (all of them, if fewer), nearest first."""
     k = min(k, len(targets))
+    if queries.device.type == "cpu":
+        return nearest_by_tree(queries, targets, k)
     found = [
         _distance(queries[rows], targets).topk(k, dim=1, largest=False).indices
         for rows in _blocks(len(queries), len(targets))

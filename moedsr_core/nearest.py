@@ -1,0 +1,57 @@
+"""What lies nearest to many points, found side by side on the processors there are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+SEARCH_THREADS = "MOEDSR_SEARCH_THREADS"
+"""Environment variable that limits the threads of a search."""
+_BLOCK = 8192
+"""Points measured at a time."""
+_POINTS_PER_THREAD = 4096
+"""A thread is worth starting for so many points."""
+
+
+def search_threads(n: int) -> int:
+    """Threads of a search for what is near each of ``n`` points.
+
+    One for every processor, unless :data:`SEARCH_THREADS` says how many (many processes side by
+    side set it to 1), and one alone for few points, which are found before a thread has started.
+    """
+    most = int(os.environ.get(SEARCH_THREADS, "-1"))
+    most = most if most > 0 else os.cpu_count() or 1
+    return max(1, min(most, n // _POINTS_PER_THREAD))
+
+
+def nearest(
+    queries: Float[Tensor, "q 3"], targets: Float[Tensor, "t 3"], k: int
+) -> Int[Tensor, "q k"]:
+    """Index of the ``k`` targets nearest to each query, nearest first, by a k-d tree."""
+    tree = cKDTree(targets.detach().cpu().numpy())
+    points, threads = queries.detach().cpu().numpy(), search_threads(len(queries))
+    _, index = tree.query(points, k=[*range(1, k + 1)], workers=threads)
+    return torch.as_tensor(index, device=queries.device)
+
+
+def in_threads(
+    measure: Callable[[Float[np.ndarray, "m 3"]], Float[np.ndarray, " m"]],
+    x: Float[np.ndarray, "n 3"],
+) -> Float[np.ndarray, " n"]:
+    """What ``measure`` says of each point, in blocks that stay in a processor's cache.
+
+    Every point's value must be its own, whatever points come with it.
+    """
+    blocks = [x[i : i + _BLOCK] for i in range(0, len(x), _BLOCK)]
+    threads = search_threads(len(x))
+    if threads == 1:
+        return np.concatenate([measure(block) for block in blocks] or [np.zeros(0)])
+    with ThreadPoolExecutor(threads) as pool:
+        return np.concatenate(list(pool.map(measure, blocks)))
