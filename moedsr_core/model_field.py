@@ -15,9 +15,31 @@ from moedsr_core.device_memory import FittingBatches
 from moedsr_core.errors import InputError
 from moedsr_core.models.base import Prepared, ProteinCode, ProteinInput, SurfaceModel
 from moedsr_core.models.latent import fit_latent
+from moedsr_core.surface.ses import SolventExcludedSurface
 
 _PREPARED_AT_ONCE = 16_384
+_PREPARED_PER_THREAD = 1024
+"""The same for a thread of a CPU, whose cache holds what this many points take. A point takes 57,
+48, 42, 37, 45, 59 and 72 µs in batches of 16,384, 4096, 2048, 1024, 512, 256 and 128."""
 _EVALUATED_AT_ONCE = 65_536
+
+
+class SurfaceField:
+    """The signed distance to one surface [Å], at any time."""
+
+    evaluations = 0
+
+    def __init__(self, surface: SolventExcludedSurface) -> None:
+        self._surface = surface
+
+    def prepare(self, points: Float[np.ndarray, "n 3"]) -> Prepared:
+        """Distances of points [Å]."""
+        distances = self._surface.signed_distance(points).astype(np.float32)
+        return {"distance": torch.from_numpy(distances)}
+
+    def values(self, rows: Prepared, t: float) -> Float[np.ndarray, " n"]:
+        """The same at every time."""
+        return rows["distance"].numpy()
 
 
 class ModelField:
@@ -49,7 +71,10 @@ class ModelField:
         self._path = None if path is None else path.to(self._like)
         self._code = model.settle(code, torch.as_tensor(times).to(self._like), self._path)
         device = self._like.device
-        self._preparing = FittingBatches(device, _PREPARED_AT_ONCE, pause)
+        at_once = _PREPARED_AT_ONCE
+        if device.type == "cpu":
+            at_once = min(at_once, _PREPARED_PER_THREAD * torch.get_num_threads())
+        self._preparing = FittingBatches(device, at_once, pause)
         self._evaluating = FittingBatches(device, _EVALUATED_AT_ONCE, pause)
 
     @torch.no_grad()
@@ -90,6 +115,19 @@ def on_device(protein: ProteinInput, device: torch.device) -> ProteinInput:
     return replace(protein, **tensors)
 
 
+def check_latent(kind: str, model: SurfaceModel) -> None:
+    """Refuse a model that has no codes of this kind.
+
+    Raises:
+        InputError: If it is the mean of its training codes and the model carries none.
+    """
+    if kind == "mean" and getattr(model, "mean_code", None) is None:
+        raise InputError(
+            "latent=mean needs a model that carries the mean of its training codes, and this one "
+            "does not; choose typical, sample or fit"
+        )
+
+
 def latent_path(
     kind: str, model: SurfaceModel, code: ProteinCode, n_frames: int, seed: int
 ) -> Float[Tensor, "frames latent"] | None:
@@ -120,13 +158,8 @@ def _sample(
 def _mean(
     model: SurfaceModel, code: ProteinCode, n_frames: int, generator: torch.Generator
 ) -> Float[Tensor, "frames latent"]:
-    mean = getattr(model, "mean_code", None)
-    if mean is None:
-        raise InputError(
-            "latent=mean needs a model that carries the mean of its training codes, and this one "
-            "does not; choose typical, sample or fit"
-        )
-    return mean.expand(n_frames, -1)
+    check_latent("mean", model)
+    return torch.as_tensor(model.mean_code).expand(n_frames, -1)
 
 
 def _fit(

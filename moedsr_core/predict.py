@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,22 +15,28 @@ from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 
 import moedsr_core
+from moedsr_core.ahead import ahead
 from moedsr_core.device_memory import memory_errors
 from moedsr_core.devices import choose_device
 from moedsr_core.errors import CancelledError, InputError
 from moedsr_core.frame import CanonicalFrame
-from moedsr_core.levelset import LevelSetConfig, LevelSetExtractor
+from moedsr_core.levelset import Field, LevelSetConfig, LevelSetExtractor
 from moedsr_core.mesh_trajectory import Frame, MeshTrajectory
-from moedsr_core.model_field import ModelField, latent_path, on_device
-from moedsr_core.models.base import ProteinCode, ProteinInput
-from moedsr_core.models.inputs import protein_input
+from moedsr_core.model_field import (
+    ModelField,
+    SurfaceField,
+    check_latent,
+    latent_path,
+    on_device,
+)
+from moedsr_core.models.base import ProteinCode
+from moedsr_core.models.inputs import PosedStructure
 from moedsr_core.models.registry import LoadedModel, load_model
 from moedsr_core.predict_options import PredictOptions
 from moedsr_core.structure import Structure, check_complete, polymer_heavy_atoms
 from moedsr_core.surface.choice import surface_mesh
 from moedsr_core.surface.mesh import Mesh
 from moedsr_core.surface.parts import SMALLEST_PART
-from moedsr_core.surface.sampling import sample_surface
 
 __all__ = [
     "PredictOptions",
@@ -42,6 +50,9 @@ __all__ = [
 BOX_MARGIN = 6.0
 """Free space between the outermost atom centres and the box that is searched [Å]: atom radius and
 room to move; the margin of Ω (:data:`frame.OMEGA_MARGIN`)."""
+PREPARED_AHEAD = 2.5
+"""Nodes this near to the first surface are prepared for all frames at once [Å]: in a movie of a
+hundred frames nine in ten of them are needed sooner or later."""
 Progress = Callable[[str, int], None]
 """Called with the stage that begins and the number of frames done."""
 
@@ -72,6 +83,8 @@ class Prediction:
         self._first: Float[np.ndarray, "first 3"] | None = None
         self._signal: list[Float[np.ndarray, " first"]] = []
         self._summary: dict[str, Any] = {}
+        self._code: ProteinCode | None = None
+        self._drawn_from: Mesh | None = None
 
     @property
     def times(self) -> Float[np.ndarray, " frames"]:
@@ -101,6 +114,10 @@ class Prediction:
     ) -> Iterator[Frame]:
         """Compute the frames one by one; memory does not grow with their number.
 
+        Args:
+            on_progress: Told where a stage begins and a frame is done.
+            should_stop: Asked often, also by a thread that computes the next frame.
+
         Raises:
             InputError: If the model cannot be read or makes no surface in the box.
             CancelledError: As soon as ``should_stop`` says so.
@@ -112,24 +129,27 @@ class Prediction:
     def _frames(
         self, on_progress: Progress | None, should_stop: Callable[[], bool] | None
     ) -> Iterator[Frame]:
+        abandoned = threading.Event()
+
         def pause() -> None:
-            if should_stop is not None and should_stop():
+            if abandoned.is_set() or (should_stop is not None and should_stop()):
                 raise CancelledError("the prediction was stopped on request")
 
-        tell = on_progress or (lambda stage, done: None)
+        self._tell, self._pause = on_progress or (lambda stage, done: None), pause
+        self._abandon = abandoned.set
         self._started, self._first, self._signal = time.perf_counter(), None, []
-        tell("reading the model", 0)
-        self._model()
+        self._tell("reading the model", 0)
+        check_latent(self.options.latent, self._model().model)
         pause()
-        tell("measuring the surface", 0)
-        protein, pose = self._protein()
+        self._tell("measuring the surface", 0)
+        self._posed = PosedStructure.of(self._atoms, self._model().scale)
+        self._drawn_from = None
+        if self.options.surface != "ses":
+            self._drawn_from = surface_mesh(self._posed.structure, self.options.surface)
         pause()
-        tell("encoding the protein", 0)
-        field = self._encode(protein, pause)
-        tell("computing frames", 0)
-        for done, frame in enumerate(self._mesh(field, pose)):
+        for done, frame in enumerate(self._mesh()):
             yield frame
-            tell("computing frames", done + 1)
+            self._tell("computing frames", done + 1)
             pause()
 
     def first_attributes(self) -> dict[str, np.ndarray]:
@@ -155,62 +175,71 @@ class Prediction:
             self._loaded = load_model(self.options.model, self.device)
         return self._loaded
 
-    def _protein(self) -> tuple[ProteinInput, CanonicalFrame]:
-        options = self.options
-        protein, pose = protein_input(
-            self._atoms, scale=self._model().scale, n_points=options.n_points, seed=options.seed
-        )
-        if options.surface != "ses":
-            posed = self._atoms.with_coords(pose.to_canonical(self._atoms.coords))
-            points, normals = sample_surface(
-                surface_mesh(posed, options.surface),
-                options.n_points,
-                np.random.default_rng(options.seed),
-            )
-            protein = replace(
-                protein,
-                points=torch.as_tensor(points, dtype=torch.float32),
-                normals=torch.as_tensor(normals, dtype=torch.float32),
-            )
-        self._pose = pose
-        return on_device(protein, self.device), pose
+    def _encoded(self) -> ProteinCode:
+        """The protein as the model sees it; made when first needed."""
+        if self._code is None:
+            options, model = self.options, self._model().model
+            self._tell("encoding the protein", len(self._signal))
+            protein = self._posed.described(options.n_points, options.seed, self._drawn_from)
+            self._pause()
+            with torch.no_grad():
+                self._code = model.encode(on_device(protein, self.device))
+        return self._code
 
-    def _encode(self, protein: ProteinInput, pause: Callable[[], None]) -> ModelField:
-        model, options = self._model().model, self.options
-        with torch.no_grad():
-            self._code: ProteinCode = model.encode(protein)
-        path = latent_path(options.latent, model, self._code, options.frames, options.seed)
-        return ModelField(model, self._code, self.times, path, pause)
+    def _field(self) -> ModelField:
+        model, options, code = self._model().model, self.options, self._encoded()
+        path = latent_path(options.latent, model, code, options.frames, options.seed)
+        return ModelField(model, code, self.times, path, self._pause)
 
-    def _mesh(self, field: ModelField, pose: CanonicalFrame) -> Iterator[Frame]:
-        atoms = pose.to_canonical(self._atoms.coords)
+    def _mesh(self) -> Iterator[Frame]:
+        """Frames in the input's pose.
+
+        A model that starts at the surface says nothing of the first frame that is not known
+        without it, so that frame comes before the protein is encoded.
+        """
+        atoms, pose = self._posed.structure.coords, self._posed.frame
+        exact = self._posed.surface if self._model().model.starts_at_surface else None
         margin = BOX_MARGIN + max(self.options.level, 0.0)
         box = (atoms.min(axis=0) - margin, atoms.max(axis=0) + margin)
         config, level = LevelSetConfig(smallest_part=SMALLEST_PART), self.options.level
+        field = SurfaceField(exact) if exact else self._field()
         extractor = LevelSetExtractor(field, box, self.options.spacing, level=level, config=config)
-        exact = self._code.protein.surface if self._model().model.starts_at_surface else None
-        for mesh in extractor.frames(self.times, self.options.mesh):
-            if self._first is None:
-                if exact is not None:
-                    mesh = exact.fit(mesh.vertices.astype(np.float64), mesh.faces, level)
-                self._first, start = mesh.vertices.astype(np.float64), extractor.keep()
-            self._signal.append(extractor.sample(self._first))
+        self._tell("computing frames", 0)
+        mesh = next(extractor.frames(self.times[:1], self.options.mesh))
+        if exact is not None:
+            mesh = exact.fit(mesh.vertices.astype(np.float64), mesh.faces, level)
+        first, start = mesh.vertices.astype(np.float64), extractor.keep()
+        self._first = first
+
+        def finished(mesh: Mesh, signal: Float[np.ndarray, " first"]) -> Frame:
+            self._signal.append(signal)
             vertices = mesh.vertices.astype(np.float64)
             displacement = (
                 exact.signed_distance(vertices) - level if exact else start.sample(vertices)[0]
             )
-            frame = _in_input_pose(mesh, displacement.astype(np.float32), pose)
-            self._note(frame, field, extractor)
-            yield frame
+            self._note(mesh, field, extractor)
+            return _in_input_pose(mesh, displacement.astype(np.float32), pose)
 
-    def _note(self, frame: Frame, field: ModelField, extractor: LevelSetExtractor) -> None:
+        yield finished(mesh, extractor.sample(first))
+        if self.options.frames == 1:
+            return
+        if exact is not None:
+            field = self._field()
+            self._tell("computing frames", 1)
+            extractor.go_on(field, PREPARED_AHEAD)
+        overlap = partial(ahead, pause=self._pause, abandon=self._abandon)
+        meshes = extractor.frames(self.times[1:], self.options.mesh, overlap)
+        for mesh, signal in overlap((mesh, extractor.sample(first)) for mesh in meshes):
+            yield finished(mesh, signal)
+
+    def _note(self, mesh: Mesh, field: Field, extractor: LevelSetExtractor) -> None:
         seconds = time.perf_counter() - self._started
         if len(self._signal) == 1:
             self._summary = {"seconds_to_first_frame": round(seconds, 3)}
         self._summary |= {
             "frames": len(self._signal),
-            "vertices": len(frame.vertices),
-            "faces": len(frame.faces),
+            "vertices": len(mesh.vertices),
+            "faces": len(mesh.faces),
             "topologies": extractor.remeshed + 1,
             "seconds": round(seconds, 3),
             "network_evaluations": field.evaluations,
@@ -230,14 +259,14 @@ class Prediction:
     def _nearest_atom(self, x: Float[np.ndarray, "first 3"]) -> Int[np.ndarray, " first"]:
         """Index into the input's atoms, of those that the surface encloses."""
         enclosed = cKDTree(self._structure.coords).query(self._atoms.coords)[1]
-        return enclosed[cKDTree(self._atoms.coords).query(self._pose.to_input(x))[1]].astype(
-            np.int32
-        )
+        nearest = cKDTree(self._posed.structure.coords).query(x)[1]
+        return enclosed[nearest].astype(np.int32)
 
     @torch.no_grad()
     def _expert_shares(self, x: Float[np.ndarray, "first 3"]) -> Float[np.ndarray, "first experts"]:
-        points = torch.as_tensor(x / self._code.protein.scale).to(self._code.protein.points)
-        shares = self._model().model.expert_shares(self._code, points)
+        code = self._encoded()
+        points = torch.as_tensor(x / code.protein.scale).to(code.protein.points)
+        shares = self._model().model.expert_shares(code, points)
         return shares.float().cpu().numpy().copy()
 
 

@@ -312,6 +312,24 @@ def test_a_kept_time_can_be_sampled_after_later_ones():
     assert np.abs(extractor.sample(late)).max() < 0.01
 
 
+def test_a_movie_can_go_on_with_another_field():
+    still = AnalyticField(lambda x, t: breathing_ball(x, -1.0))
+    moving = AnalyticField(breathing_ball)
+    extractor = LevelSetExtractor(still, BOX, 0.5)
+    first = next(extractor.frames([-1.0], "marching_cubes"))
+    assert_same_mesh(first, dense_mesh(still, -1.0, extractor.grid))
+    extractor.go_on(moving, 2.0)
+    ahead = np.concatenate(moving.prepared)
+    nodes = extractor.grid.points(np.arange(extractor.grid.size))
+    near = np.abs(breathing_ball(nodes, -1.0)) < 2.0
+    assert near.sum() <= len(ahead) < 1.5 * near.sum()
+    moving.prepared.clear()
+    for t, mesh in zip(TIMES, extractor.frames(TIMES, "marching_cubes"), strict=True):
+        assert_same_mesh(mesh, dense_mesh(AnalyticField(breathing_ball), t, extractor.grid))
+    later = np.concatenate(moving.prepared)
+    assert np.abs(breathing_ball(later, -1.0)).min() > 2.0, "what is near was prepared already"
+
+
 def smallest_angles(mesh: Mesh) -> np.ndarray:
     corners = mesh.vertices[mesh.faces].astype(np.float64)
     angles = []

@@ -210,7 +210,37 @@ def test_an_unfactored_model_counts_points_times_frames_and_a_separable_one_poin
     unfactored = predict(helix(5), options, loaded=growing()).metadata
     separable = predict(helix(5), options, loaded=anchored()).metadata
     assert unfactored["network_evaluations"] > 2 * unfactored["nodes_prepared"]
-    assert separable["network_evaluations"] == separable["nodes_prepared"]
+    still = predict(helix(5), replace(options, frames=1), loaded=anchored()).metadata
+    first = still["nodes_prepared"]
+    assert still["network_evaluations"] == 0
+    assert separable["network_evaluations"] == separable["nodes_prepared"] - first > first
+
+
+def test_a_first_frame_that_is_known_comes_before_the_protein_is_encoded():
+    heard = []
+    prediction = Prediction(helix(5), replace(COARSE, frames=2), anchored())
+    frames = prediction.frames(on_progress=lambda stage, done: heard.append((stage, done)))
+    first = next(frames)
+    assert heard[-1] == ("computing frames", 0)
+    assert np.abs(first.displacement).max() < 0.1
+    next(frames)
+    assert heard.index(("computing frames", 0)) < heard.index(("encoding the protein", 1))
+
+
+def test_a_mean_code_is_refused_before_the_first_frame():
+    with pytest.raises(InputError, match="latent=mean"):
+        next(Prediction(helix(5), replace(COARSE, latent="mean"), anchored()).frames())
+
+
+def test_frames_computed_ahead_are_those_computed_one_by_one(monkeypatch):
+    options = replace(COARSE, frames=4)
+    overlapped = predict(helix(5), options, loaded=anchored())
+    monkeypatch.setattr("moedsr_core.predict.ahead", lambda items, pause, abandon: items)
+    for a, b in zip(
+        overlapped.frames, predict(helix(5), options, loaded=anchored()).frames, strict=True
+    ):
+        np.testing.assert_array_equal(a.vertices, b.vertices)
+        np.testing.assert_array_equal(a.displacement, b.displacement)
 
 
 def test_frames_are_computed_only_as_they_are_asked_for():
@@ -272,9 +302,10 @@ def test_a_stop_is_asked_for_before_every_batch():
     code, path = model.encode(protein), torch.zeros(1, 1)
     field = ModelField(model, code, np.array([-1.0]), path, lambda: asked.append(None))
     rows = field.prepare(np.random.default_rng(0).normal(size=(70_000, 3)))
-    assert len(asked) == 5
+    assert len(asked) == -(-70_000 // min(1024 * torch.get_num_threads(), 16_384))
+    asked.clear()
     field.values(rows, -1.0)
-    assert len(asked) == 7
+    assert len(asked) == 2
 
 
 def test_a_surface_that_outgrows_the_box_is_named():

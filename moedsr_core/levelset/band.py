@@ -10,6 +10,7 @@ any sign that a steeper field made wrong next to a surface that was found.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -38,23 +39,12 @@ class BandValues:
         t: The time.
     """
 
-    def __init__(self, store: NodeStore, level: float) -> None:
+    def __init__(self, store: NodeStore, level: float, t: float) -> None:
         self.grid: Grid = store.grid
         self.values = np.zeros(self.grid.shape, np.float32)
         self.known = np.zeros(self.grid.shape, bool)
         self._wanted = np.zeros(self.grid.size, bool)
-        self._store, self._level, self.t = store, level, -1.0
-
-    def start(self, t: float) -> None:
-        """Begin a new time with nothing known."""
-        self.t = t
-        self.known.fill(False)
-
-    def copy(self) -> BandValues:
-        """The same values, which stay when these move on to another time."""
-        twin = BandValues(self._store, self._level)
-        twin.t, twin.values, twin.known = self.t, self.values.copy(), self.known.copy()
-        return twin
+        self._store, self._level, self.t = store, level, t
 
     def ensure(self, nodes: Int[np.ndarray, " n"]) -> None:
         """Evaluate those of the distinct nodes that are not known."""
@@ -105,6 +95,24 @@ def _trilinear(
     return along_y[0] + z * (along_y[1] - along_y[0]), gradient / np.float32(spacing)
 
 
+@dataclass(frozen=True)
+class Located:
+    """Where the level set is at one time.
+
+    Attributes:
+        field: Values of the nodes then.
+        crossing: Cells that it crosses.
+    """
+
+    field: BandValues
+    crossing: Bool[np.ndarray, "cx cy cz"]
+
+    @property
+    def corners(self) -> Bool[np.ndarray, "x y z"]:
+        """Nodes of the cells that it crosses."""
+        return spread(self.crossing)
+
+
 class NarrowBand:
     """The cells that a moving level set crosses, found anew at every time from the last ones.
 
@@ -116,120 +124,122 @@ class NarrowBand:
 
     def __init__(self, store: NodeStore, level: float, config: LevelSetConfig) -> None:
         self.grid = store.grid
-        self.level = level
-        self.field = BandValues(store, level)
-        self.crossing: Bool[np.ndarray, "x y z"] = np.zeros(np.array(self.grid.shape) - 1, bool)
-        self._config = config
+        self._store, self._level, self._config = store, level, config
         lattice = np.zeros(self.grid.shape, bool)
         lattice[:: config.stride, :: config.stride, :: config.stride] = True
         self._coarse = np.flatnonzero(lattice)
         self._last = self._coarse
 
-    def locate(self, t: float) -> None:
+    def go_on(self, store: NodeStore) -> None:
+        """Take the values at later times from another store of the same grid."""
+        self._store = store
+
+    def locate(self, t: float) -> Located:
         """Evaluate every node that the level set at time t needs.
 
         Raises:
             InputError: If there is no level set in the box or it leaves the box.
         """
-        self.field.start(t)
-        self.field.ensure(self._last)
-        self._refine()
-        corners = self._flood()
-        self._check(t)
-        if self._config.smallest_part > 0:
-            remove_small_parts(self.field.values, self.grid.spacing, self._config.smallest_part)
-            self.crossing = crossing_cells(self.field.values)
+        field = BandValues(self._store, self._level, t)
+        field.ensure(self._last)
+        self._refine(field)
+        located = self._flood(field)
+        _check(located)
+        corners = located.corners
         corners.reshape(-1)[self._coarse] = True
         self._last = np.flatnonzero(corners)
+        if self._config.smallest_part > 0:
+            remove_small_parts(field.values, self.grid.spacing, self._config.smallest_part)
+            located = Located(field, crossing_cells(field.values))
+        return located
 
-    def _refine(self) -> None:
+    def _refine(self, field: BandValues) -> None:
         """Fix the sign of every node, from the coarse lattice down to the finest.
 
         Of each halving, nodes on edges come first, then those on faces, then those in the
         middle of cells, so that each has closer neighbours than the ones before.
         """
-        stride, slope = self._config.stride, self._slope()
+        stride, slope = self._config.stride, self._slope(field)
         while stride > 1:
             for offsets in _HALVINGS:
-                uncertain = [self._infer(offset, stride, slope) for offset in offsets]
-                self.field.ensure(np.concatenate(uncertain))
+                uncertain = [self._infer(field, offset, stride, slope) for offset in offsets]
+                field.ensure(np.concatenate(uncertain))
             stride //= 2
 
-    def _slope(self) -> float:
+    def _slope(self, field: BandValues) -> float:
         """Bound on |∇f|: the assumed one, or more where the coarse lattice shows more."""
         s = self._config.stride
-        coarse = self.field.values[::s, ::s, ::s]
+        coarse = field.values[::s, ::s, ::s]
         steepest = max(float(np.abs(np.diff(coarse, axis=k)).max()) for k in range(3))
         return max(self._config.lipschitz, _SLOPE_SAFETY * steepest / (s * self.grid.spacing))
 
     def _infer(
-        self, offset: tuple[int, ...], stride: int, slope: float
+        self, field: BandValues, offset: tuple[int, ...], stride: int, slope: float
     ) -> Int[np.ndarray, " uncertain"]:
         """Bound the nodes half a stride along ``offset`` by their neighbours.
 
         Returns:
             Nodes whose sign no neighbour fixes, or whose neighbours contradict each other.
         """
-        low, high = self._bounds(offset, stride, slope * self.grid.spacing * stride / 2)
+        change = slope * self.grid.spacing * stride / 2
+        low, high = _bounds(field.values, offset, stride, change)
         positive, negative = high > 0, low < 0
         target = _lattice(offset, stride)
-        unknown = ~self.field.known[target]
-        np.copyto(self.field.values[target], np.where(positive, high, low), where=unknown)
+        unknown = ~field.known[target]
+        np.copyto(field.values[target], np.where(positive, high, low), where=unknown)
         found = np.nonzero(unknown & (positive == negative))
         steps = [f * stride + o * stride // 2 for f, o in zip(found, offset, strict=True)]
         return np.ravel_multi_index(tuple(steps), self.grid.shape)
 
-    def _bounds(
-        self, offset: tuple[int, ...], stride: int, change: float
-    ) -> tuple[Float[np.ndarray, "x y z"], Float[np.ndarray, "x y z"]]:
-        """Least upper and greatest lower bound of f [Å] that the neighbours give.
-
-        These are the lattice nodes around and, off the edges, the nodes half a stride away.
-
-        Args:
-            offset: Which nodes, in half strides from the lattice.
-            stride: Spacing of the lattice in nodes.
-            change: Most that f can change over half a stride [Å].
-        """
-        axes = [int(axis) for axis in np.flatnonzero(offset)]
-        low = high = self.field.values[_lattice((0, 0, 0), stride)]
-        for axis in axes:
-            low, high = _pairs(np.minimum, low, axis), _pairs(np.maximum, high, axis)
-        far = np.float32(change * np.sqrt(len(axes)))
-        low, high = low + far, high - far
-        for axis in axes if len(axes) > 1 else ():
-            beside = [o if k != axis else 0 for k, o in enumerate(offset)]
-            near = self.field.values[_lattice(beside, stride)]
-            low = np.minimum(low, _pairs(np.minimum, near, axis) + np.float32(change))
-            high = np.maximum(high, _pairs(np.maximum, near, axis) - np.float32(change))
-        return low, high
-
-    def _flood(self) -> Bool[np.ndarray, "x y z"]:
-        """Evaluate the corners of crossing cells until no further cell crosses.
-
-        Returns:
-            The nodes that are corners of crossing cells.
-        """
+    def _flood(self, field: BandValues) -> Located:
+        """Evaluate the corners of crossing cells until no further cell crosses."""
         while True:
-            self.crossing = crossing_cells(self.field.values)
-            corners = spread(self.crossing)
-            missing = np.flatnonzero(corners & ~self.field.known)
+            located = Located(field, crossing_cells(field.values))
+            missing = np.flatnonzero(located.corners & ~field.known)
             if len(missing) == 0:
-                return corners
-            self.field.ensure(missing)
+                return located
+            field.ensure(missing)
 
-    def _check(self, t: float) -> None:
-        inside = self.field.values <= 0
-        if any(inside.take((0, -1), axis=k).any() for k in range(3)):
-            raise InputError(
-                f"the surface at t = {t:g} leaves the box it is searched in; "
-                "use a larger box or another level"
-            )
-        if not self.crossing.any():
-            raise InputError(
-                f"there is no surface at t = {t:g}: the field never crosses the level in this "
-                "box; use a finer spacing, another level or another model"
-            )
+
+def _bounds(
+    values: Float[np.ndarray, "nx ny nz"], offset: tuple[int, ...], stride: int, change: float
+) -> tuple[Float[np.ndarray, "x y z"], Float[np.ndarray, "x y z"]]:
+    """Least upper and greatest lower bound of f [Å] that the neighbours give.
+
+    These are the lattice nodes around and, off the edges, the nodes half a stride away.
+
+    Args:
+        values: f of the nodes, known or bounded [Å].
+        offset: Which nodes, in half strides from the lattice.
+        stride: Spacing of the lattice in nodes.
+        change: Most that f can change over half a stride [Å].
+    """
+    axes = [int(axis) for axis in np.flatnonzero(offset)]
+    low = high = values[_lattice((0, 0, 0), stride)]
+    for axis in axes:
+        low, high = _pairs(np.minimum, low, axis), _pairs(np.maximum, high, axis)
+    far = np.float32(change * np.sqrt(len(axes)))
+    low, high = low + far, high - far
+    for axis in axes if len(axes) > 1 else ():
+        beside = [o if k != axis else 0 for k, o in enumerate(offset)]
+        near = values[_lattice(beside, stride)]
+        low = np.minimum(low, _pairs(np.minimum, near, axis) + np.float32(change))
+        high = np.maximum(high, _pairs(np.maximum, near, axis) - np.float32(change))
+    return low, high
+
+
+def _check(located: Located) -> None:
+    t, inside = located.field.t, located.field.values <= 0
+    if any(inside.take((0, -1), axis=k).any() for k in range(3)):
+        raise InputError(
+            f"the surface at t = {t:g} leaves the box it is searched in; "
+            "use a larger box or another level"
+        )
+    if not located.crossing.any():
+        raise InputError(
+            f"there is no surface at t = {t:g}: the field never crosses the level in this "
+            "box; use a finer spacing, another level or another model"
+        )
 
 
 def _lattice(offset: Sequence[int], stride: int) -> tuple[slice, ...]:

@@ -6,14 +6,18 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from jaxtyping import Float
+from scipy.ndimage import distance_transform_edt
 from skimage.measure import marching_cubes
 
 from moedsr_core.errors import InputError
-from moedsr_core.levelset.band import BandValues, NarrowBand
+from moedsr_core.levelset.band import BandValues, Located, NarrowBand
 from moedsr_core.levelset.grid import Box, Field, Grid, LevelSetConfig
 from moedsr_core.levelset.store import NodeStore
 from moedsr_core.levelset.tracked import Tracker
 from moedsr_core.surface.mesh import Mesh, vertex_normals
+
+Overlap = Callable[[Iterator[Located]], Iterator[Located]]
+"""How what is located is waited for."""
 
 
 class LevelSetExtractor:
@@ -41,20 +45,23 @@ class LevelSetExtractor:
     ) -> None:
         config = config or LevelSetConfig()
         self.grid = Grid.around(box, spacing, config.stride)
+        self._megabytes = config.store_mb
         self._store = NodeStore(field, self.grid, config.store_mb)
+        self._before: list[NodeStore] = []
         self._band = NarrowBand(self._store, level, config)
         self._times = 0
+        self._tracker: Tracker | None = None
         self.remeshed = 0
 
     @property
     def nodes_prepared(self) -> int:
         """Grid nodes prepared so far, each counted again where the store had to forget it."""
-        return self._store.prepared
+        return sum(store.prepared for store in [*self._before, self._store])
 
     @property
     def evaluations(self) -> int:
         """Values asked for so far: nodes × times."""
-        return self._store.evaluations
+        return sum(store.evaluations for store in [*self._before, self._store])
 
     @property
     def share_of_dense(self) -> float:
@@ -67,46 +74,68 @@ class LevelSetExtractor:
         Raises:
             InputError: If there is no level set in the box or it leaves the box.
         """
-        self._locate(t)
-        return triangulate(self._band.field.values, self.grid)
+        return self._free(self._locate(float(t)))
 
-    def frames(self, times: Iterable[float], mesh: str = "tracked") -> Iterator[Mesh]:
+    def frames(
+        self, times: Iterable[float], mesh: str = "tracked", overlap: Overlap = iter
+    ) -> Iterator[Mesh]:
         """Mesh of each time; tracked ones share the ``faces`` array while their topology holds.
+
+        Args:
+            times: In the order in which they are meshed.
+            mesh: How, one of :data:`MESHERS`.
+            overlap: Given what locates the level set at one time after another, to do so while
+                the time before is meshed (:func:`moedsr_core.ahead.ahead`).
 
         Raises:
             InputError: If ``mesh`` is unknown, or a surface is absent or leaves the box.
         """
         if mesh not in MESHERS:
             raise InputError(f"unknown mesh {mesh!r}; choose from {sorted(MESHERS)}")
-        return MESHERS[mesh](self, times)
+        located = overlap(self._band.locate(float(t)) for t in times)
+        return (MESHERS[mesh](self, self._turn_to(now)) for now in located)
+
+    def go_on(self, field: Field, reach: float) -> None:
+        """Take the values at later times from another field, which agrees with the one so far.
+
+        Args:
+            field: Say, a model, after a surface that is known without it.
+            reach: Nodes this near to a cell that the level set crosses at the time meshed last
+                are prepared now, at once [Å].
+        """
+        self._before.append(self._store)
+        self._store = NodeStore(field, self.grid, self._megabytes)
+        self._band.go_on(self._store)
+        away = self.grid.spacing * distance_transform_edt(~self._now.corners)
+        self._store.fetch(np.flatnonzero(away <= reach))
 
     def keep(self) -> BandValues:
-        """Values of the time meshed last, to be sampled when later times have been meshed."""
-        return self._band.field.copy()
+        """Values at the time meshed last, to be sampled when later times have been meshed."""
+        return self._now.field
 
     def sample(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
         """Field minus level [Å] at the time meshed last, interpolated between nodes."""
-        return self._band.field.sample(np.asarray(points, np.float64))[0]
+        return self._now.field.sample(np.asarray(points, np.float64))[0]
 
-    def _locate(self, t: float) -> None:
-        self._band.locate(float(t))
+    def _locate(self, t: float) -> Located:
+        return self._turn_to(self._band.locate(t))
+
+    def _turn_to(self, now: Located) -> Located:
+        self._now = now
         self._times += 1
+        return now
 
-    def _free(self, times: Iterable[float]) -> Iterator[Mesh]:
-        for t in times:
-            yield self.marching_cubes(t)
+    def _free(self, now: Located) -> Mesh:
+        return triangulate(now.field.values, self.grid)
 
-    def _tracked(self, times: Iterable[float]) -> Iterator[Mesh]:
-        tracker: Tracker | None = None
-        for t in times:
-            self._locate(t)
-            if tracker is None or not tracker.follow(self._band):
-                self.remeshed += tracker is not None
-                tracker = Tracker(triangulate(self._band.field.values, self.grid), self._band)
-            yield tracker.mesh
+    def _tracked(self, now: Located) -> Mesh:
+        if self._tracker is None or not self._tracker.follow(now):
+            self.remeshed += self._tracker is not None
+            self._tracker = Tracker(self._free(now), now)
+        return self._tracker.mesh
 
 
-MESHERS: dict[str, Callable[[LevelSetExtractor, Iterable[float]], Iterator[Mesh]]] = {
+MESHERS: dict[str, Callable[[LevelSetExtractor, Located], Mesh]] = {
     "marching_cubes": LevelSetExtractor._free,
     "tracked": LevelSetExtractor._tracked,
 }
@@ -127,8 +156,7 @@ def extract_frames(
 
 def dense_mesh(field: Field, t: float, grid: Grid, level: float = 0.0) -> Mesh:
     """Mesh of one time with every node evaluated: the reference that the band must reproduce."""
-    values = BandValues(NodeStore(field, grid, megabytes=1e-6), level)
-    values.start(t)
+    values = BandValues(NodeStore(field, grid, megabytes=1e-6), level, t)
     values.ensure(np.arange(grid.size))
     return triangulate(values.values, grid)
 

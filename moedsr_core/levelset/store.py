@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from moedsr_core.errors import MoedsrError
 from moedsr_core.levelset.grid import Field, Grid
@@ -19,7 +20,7 @@ class NodeStore:
     """One row per prepared node: what a field knows of it that does not depend on time.
 
     When the store is full it is emptied and starts again with the nodes in use; nodes that do
-    not fit even then are prepared for the one evaluation and forgotten.
+    not fit even then are prepared for the one evaluation and forgotten. Several threads may ask.
 
     Args:
         field: The field to evaluate.
@@ -29,6 +30,7 @@ class NodeStore:
 
     def __init__(self, field: Field, grid: Grid, megabytes: float) -> None:
         self.field, self.grid = field, grid
+        self._lock = threading.Lock()
         self.prepared = 0
         self.evaluations = 0
         self._bytes = megabytes * 2**20
@@ -53,20 +55,39 @@ class NodeStore:
             )
         return result
 
+    def fetch(self, nodes: Int[np.ndarray, " n"]) -> None:
+        """Prepare nodes that will be asked for, all at once and as far as they fit.
+
+        A few at a time cost several times as much each.
+        """
+        with self._lock:
+            for start in range(0, len(nodes), _CHUNK):
+                chunk = nodes[start : start + _CHUNK]
+                missing = chunk[self._row_of[chunk] < 0]
+                if len(missing) and not self._add(missing, self._prepare(missing)):
+                    return
+
     def _chunk(self, nodes: Int[np.ndarray, " n"], t: float) -> Float[np.ndarray, " n"]:
-        self.evaluations += len(nodes)
-        missing = nodes[self._row_of[nodes] < 0]
-        if len(missing):
-            rows = self._prepare(missing)
-            if not self._add(missing, rows):
-                self._forget()
-                self._add(missing, rows)
-        stored = self._row_of[nodes] >= 0
         result = np.empty(len(nodes), np.float32)
-        for part, source in ((stored, self._gather), (~stored, self._prepare)):
-            if part.any():
-                result[part] = np.asarray(self.field.values(source(nodes[part]), t))
+        for part, rows in self._rows_for(nodes):
+            result[part] = np.asarray(self.field.values(rows, t))
         return result
+
+    def _rows_for(
+        self, nodes: Int[np.ndarray, " n"]
+    ) -> list[tuple[Bool[np.ndarray, " n"], dict[str, Any]]]:
+        """Rows of nodes: of those that are kept, and of those that are not, where there are any."""
+        with self._lock:
+            self.evaluations += len(nodes)
+            missing = nodes[self._row_of[nodes] < 0]
+            if len(missing):
+                rows = self._prepare(missing)
+                if not self._add(missing, rows):
+                    self._forget()
+                    self._add(missing, rows)
+            kept = self._row_of[nodes] >= 0
+            sources = ((kept, self._gather), (~kept, self._prepare))
+            return [(part, source(nodes[part])) for part, source in sources if part.any()]
 
     def _prepare(self, nodes: Int[np.ndarray, " n"]) -> dict[str, Any]:
         self.prepared += len(nodes)

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
-from moedsr_core.levelset.band import NarrowBand, spread
+from moedsr_core.levelset.band import BandValues, Located, spread
 from moedsr_core.surface.mesh import Mesh, vertex_normals
 
 _STEPS = 8
@@ -37,44 +37,44 @@ _SPOILT_OF_PIECE = 0.25
 
 
 class Tracker:
-    """Moves one mesh along with a band.
+    """Moves one mesh along with a level set.
 
     Args:
-        mesh: A mesh of the level set that the band holds now.
-        band: Where the level set is now.
+        mesh: A mesh of that level set.
+        now: Where the level set is now.
     """
 
-    def __init__(self, mesh: Mesh, band: NarrowBand) -> None:
+    def __init__(self, mesh: Mesh, now: Located) -> None:
         self._faces = mesh.faces
         self._neighbours = _neighbour_mean(mesh.faces, len(mesh.vertices))
         self._piece = connected_components(self._neighbours, directed=False)[1][mesh.faces[:, 0]]
-        self._spacing = band.grid.spacing
-        now = self._project(mesh.vertices.astype(np.float64), band)
+        self._spacing = now.field.grid.spacing
+        rest = self._project(mesh.vertices.astype(np.float64), now.field)
         for _ in range(_SETTLING):
-            now = self._slide(now, band, _SETTLING_SHARE)
-        self._settle(now.positions)
-        self._spoilt_at_first = self._spoilt(now)
+            rest = self._slide(rest, now.field, _SETTLING_SHARE)
+        self._settle(rest.positions)
+        self._spoilt_at_first = self._spoilt(rest)
         self._allowed = np.where(np.arange(len(self._spoilt_at_first)), _SPOILT_OF_PIECE, _SPOILT)
 
-    def follow(self, band: NarrowBand) -> bool:
-        """Move to the level set the band holds now; False, and unmoved, if that spoils the mesh."""
-        now = self._project(self.mesh.vertices.astype(np.float64), band)
-        now = self._slide(now, band, _FOLLOWING_SHARE)
-        if now.stray(self._spacing) or not _covers(now.positions, band):
+    def follow(self, now: Located) -> bool:
+        """Move to where the level set is now; False, and unmoved, if that spoils the mesh."""
+        rest = self._project(self.mesh.vertices.astype(np.float64), now.field)
+        rest = self._slide(rest, now.field, _FOLLOWING_SHARE)
+        if rest.stray(self._spacing) or not _covers(rest.positions, now):
             return False
-        if (self._spoilt(now) > self._spoilt_at_first + self._allowed).any():
+        if (self._spoilt(rest) > self._spoilt_at_first + self._allowed).any():
             return False
-        self._settle(now.positions)
+        self._settle(rest.positions)
         return True
 
     def _settle(self, x: Float[np.ndarray, "v 3"]) -> None:
         vertices = x.astype(np.float32)
         self.mesh = Mesh(vertices, self._faces, vertex_normals(vertices, self._faces))
 
-    def _project(self, x: Float[np.ndarray, "v 3"], band: NarrowBand) -> _Landed:
+    def _project(self, x: Float[np.ndarray, "v 3"], field: BandValues) -> _Landed:
         """Newton steps along ∇f/|∇f|², none longer than a spacing."""
         x = x.copy()
-        residual, gradient = band.field.sample(x)
+        residual, gradient = field.sample(x)
         moving = np.arange(len(x))
         for _ in range(_STEPS):
             moving = moving[np.abs(residual[moving]) > _TOLERANCE * self._spacing]
@@ -85,22 +85,22 @@ class Tracker:
             reach = np.abs(length) * np.sqrt(slope)
             length *= np.minimum(1.0, self._spacing / np.maximum(reach, 1e-9))
             x[moving] -= length[:, None] * gradient[moving]
-            residual[moving], gradient[moving] = band.field.sample(x[moving])
+            residual[moving], gradient[moving] = field.sample(x[moving])
         return _Landed(x, residual, gradient)
 
-    def _slide(self, now: _Landed, band: NarrowBand, share: float) -> _Landed:
+    def _slide(self, rest: _Landed, field: BandValues, share: float) -> _Landed:
         """One round of Laplacian smoothing within the surface, then back onto it."""
-        x, normals = now.positions, now.normals
+        x, normals = rest.positions, rest.normals
         pull = self._neighbours @ x - x
         pull -= (pull * normals).sum(axis=1, keepdims=True) * normals
-        return self._project(x + share * pull, band)
+        return self._project(x + share * pull, field)
 
-    def _spoilt(self, now: _Landed) -> Float[np.ndarray, " pieces"]:
+    def _spoilt(self, rest: _Landed) -> Float[np.ndarray, " pieces"]:
         """Share of triangles that are slivers or face inwards: of all, then of each piece."""
-        x = now.positions.astype(np.float32)
+        x = rest.positions.astype(np.float32)
         a, b, c = (x[self._faces[:, k]] for k in range(3))
         area = _cross(b - a, c - a)
-        outward = now.gradient[self._faces].sum(axis=1)
+        outward = rest.gradient[self._faces].sum(axis=1)
         facing = (area * outward).sum(axis=1) > 0
         edges = sum(np.square(u - v).sum(axis=1) for u, v in ((a, b), (b, c), (c, a)))
         size = np.sqrt(np.square(area).sum(axis=1))
@@ -133,15 +133,15 @@ def _cross(u: Float[np.ndarray, "n 3"], v: Float[np.ndarray, "n 3"]) -> Float[np
     return np.stack([b * z - c * y, c * x - a * z, a * y - b * x], axis=1)
 
 
-def _covers(x: Float[np.ndarray, "v 3"], band: NarrowBand) -> bool:
+def _covers(x: Float[np.ndarray, "v 3"], now: Located) -> bool:
     """Whether every crossing cell has a vertex within :data:`_COVER` cells."""
-    shape = np.array(band.crossing.shape)
-    cell = np.clip(np.floor((x - band.grid.origin) / band.grid.spacing).astype(int), 0, shape - 1)
-    near: Bool[np.ndarray, "cx cy cz"] = np.zeros(band.crossing.shape, bool)
+    grid, shape = now.field.grid, np.array(now.crossing.shape)
+    cell = np.clip(np.floor((x - grid.origin) / grid.spacing).astype(int), 0, shape - 1)
+    near: Bool[np.ndarray, "cx cy cz"] = np.zeros(now.crossing.shape, bool)
     near[tuple(cell.T)] = True
     for _ in range(_COVER):
         near = spread(spread(near))[1:-1, 1:-1, 1:-1]
-    return not (band.crossing & ~near).any()
+    return not (now.crossing & ~near).any()
 
 
 def _neighbour_mean(faces: Int[np.ndarray, "f 3"], n: int) -> csr_matrix:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -9,11 +11,60 @@ from jaxtyping import Float
 from moedsr_core.frame import CanonicalFrame, canonical_frame
 from moedsr_core.models.base import ProteinInput
 from moedsr_core.structure import Structure
+from moedsr_core.surface.mesh import Mesh
 from moedsr_core.surface.sampling import sample_surface
 from moedsr_core.surface.ses import SolventExcludedSurface
 
 SAMPLING_SPACING = 1.0
 """Grid spacing of the mesh that surface points are drawn from [Å]."""
+
+
+@dataclass(frozen=True)
+class PosedStructure:
+    """A structure in its canonical pose, with the surface of its atoms.
+
+    Attributes:
+        structure: The atoms, canonical pose [Å].
+        surface: Their solvent-excluded surface.
+        frame: The pose.
+    """
+
+    structure: Structure
+    surface: SolventExcludedSurface
+    frame: CanonicalFrame
+
+    @classmethod
+    def of(
+        cls, structure: Structure, scale: float | None = None, frame: CanonicalFrame | None = None
+    ) -> PosedStructure:
+        """Bring a structure into its canonical pose.
+
+        Args:
+            structure: The atoms to enclose, heavy atoms of a polymer [Å].
+            scale: Length of one unit of Ω [Å]; by default fitted to the structure.
+            frame: A pose to use instead of the structure's own.
+
+        Raises:
+            InputError: If the structure is empty, not finite, or too large for ``scale``.
+        """
+        frame = frame or canonical_frame(structure.coords, scale)
+        posed = structure.with_coords(frame.to_canonical(structure.coords))
+        return cls(posed, SolventExcludedSurface(posed.coords, structure.radii), frame)
+
+    def described(
+        self, n_points: int = 2000, seed: int = 0, mesh: Mesh | None = None
+    ) -> ProteinInput:
+        """A model's input, on the CPU.
+
+        Args:
+            n_points: Surface points for the router.
+            seed: Seed of the surface points.
+            mesh: What they are drawn from; by default the structure's own surface.
+        """
+        mesh = mesh or self.surface.mesh(SAMPLING_SPACING)
+        points, normals = sample_surface(mesh, n_points, np.random.default_rng(seed))
+        scale, surface = self.frame.scale, self.surface
+        return describe(self.structure, points, normals, scale=scale, surface=surface)
 
 
 def protein_input(
@@ -26,26 +77,13 @@ def protein_input(
 ) -> tuple[ProteinInput, CanonicalFrame]:
     """Bring a structure into its canonical pose and describe it to a model.
 
-    Args:
-        structure: The atoms to enclose, heavy atoms of a polymer [Å].
-        scale: Length of one unit of Ω [Å]; by default fitted to the structure.
-        n_points: Surface points for the router.
-        seed: Seed of the surface points.
-        frame: A pose to use instead of the structure's own.
+    Arguments and errors are those of :class:`PosedStructure`.
 
     Returns:
         The model's input, on the CPU, and the pose it is in.
-
-    Raises:
-        InputError: If the structure is empty, not finite, or too large for ``scale``.
     """
-    frame = frame or canonical_frame(structure.coords, scale)
-    posed = structure.with_coords(frame.to_canonical(structure.coords))
-    surface = SolventExcludedSurface(posed.coords, structure.radii)
-    points, normals = sample_surface(
-        surface.mesh(SAMPLING_SPACING), n_points, np.random.default_rng(seed)
-    )
-    return describe(posed, points, normals, scale=frame.scale, surface=surface), frame
+    posed = PosedStructure.of(structure, scale, frame)
+    return posed.described(n_points, seed), posed.frame
 
 
 def describe(
