@@ -20,6 +20,7 @@ from moedsr_core.levelset import (
     extract_frames,
 )
 from moedsr_core.levelset.extract import triangulate
+from moedsr_core.levelset.store import NodeStore
 from moedsr_core.surface.mesh import Mesh
 
 BOX = ([-10.0] * 3, [10.0] * 3)
@@ -328,6 +329,20 @@ def test_a_movie_can_go_on_with_another_field():
         assert_same_mesh(mesh, dense_mesh(AnalyticField(breathing_ball), t, extractor.grid))
     later = np.concatenate(moving.prepared)
     assert np.abs(breathing_ball(later, -1.0)).min() > 2.0, "what is near was prepared already"
+
+
+def test_nodes_prepared_at_once_leave_half_of_the_store_to_others(monkeypatch):
+    monkeypatch.setattr("moedsr_core.levelset.store._CHUNK", 1000)
+    moving = AnalyticField(breathing_ball)
+    store = NodeStore(moving, Grid.around(BOX, 0.5, 8), megabytes=24 * 8000 / 2**20)
+    wanted = np.random.default_rng(0).permutation(store.grid.size)[:9000]
+    store.fetch(wanted)
+    assert [len(points) for points in moving.prepared] == [1000] * 4
+    moving.prepared.clear()
+    store.values(wanted[:4000], 0.0)
+    assert moving.prepared == []
+    store.values(wanted[4000:4100], 0.0)
+    assert [len(points) for points in moving.prepared] == [100]
 
 
 def smallest_angles(mesh: Mesh) -> np.ndarray:

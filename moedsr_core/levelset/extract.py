@@ -107,7 +107,8 @@ class LevelSetExtractor:
         self._store = NodeStore(field, self.grid, self._megabytes)
         self._band.go_on(self._store)
         away = self.grid.spacing * distance_transform_edt(~self._now.corners)
-        self._store.fetch(np.flatnonzero(away <= reach))
+        near = np.flatnonzero(away <= reach)
+        self._store.fetch(near[np.argsort(away.reshape(-1)[near], kind="stable")])
 
     def keep(self) -> BandValues:
         """Values at the time meshed last, to be sampled when later times have been meshed."""

@@ -56,16 +56,20 @@ class NodeStore:
         return result
 
     def fetch(self, nodes: Int[np.ndarray, " n"]) -> None:
-        """Prepare nodes that will be asked for, all at once and as far as they fit.
+        """Prepare distinct nodes that will be asked for, as far as half the store holds them.
 
         A few at a time cost several times as much each.
+
+        Args:
+            nodes: The most needed ones first.
         """
         with self._lock:
-            for start in range(0, len(nodes), _CHUNK):
-                chunk = nodes[start : start + _CHUNK]
-                missing = chunk[self._row_of[chunk] < 0]
-                if len(missing) and not self._add(missing, self._prepare(missing)):
+            missing = nodes[self._row_of[nodes] < 0]
+            for start in range(0, len(missing), _CHUNK):
+                chunk = missing[start : start + _CHUNK]
+                if self._rows and self._used + len(chunk) > self._limit // 2:
                     return
+                self._add(chunk, self._prepare(chunk))
 
     def _chunk(self, nodes: Int[np.ndarray, " n"], t: float) -> Float[np.ndarray, " n"]:
         result = np.empty(len(nodes), np.float32)
