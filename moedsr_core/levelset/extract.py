@@ -55,7 +55,7 @@ class LevelSetExtractor:
 
     @property
     def nodes_prepared(self) -> int:
-        """Grid nodes prepared so far, each counted again where the store had to forget it."""
+        """Grid nodes prepared so far, each again where the store forgot it or the field changed."""
         return sum(store.prepared for store in [*self._before, self._store])
 
     @property
