@@ -12,6 +12,8 @@ from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from moedsr_core.errors import InputError
+
 SEARCH_THREADS = "MOEDSR_SEARCH_THREADS"
 """Environment variable that limits the threads of a search."""
 _BLOCK = 8192
@@ -25,8 +27,18 @@ def search_threads(n: int) -> int:
 
     One for every processor, unless :data:`SEARCH_THREADS` says how many (many processes side by
     side set it to 1), and one alone for few points, which are found before a thread has started.
+
+    Raises:
+        InputError: If the variable holds no whole number.
     """
-    most = int(os.environ.get(SEARCH_THREADS, "-1"))
+    asked = os.environ.get(SEARCH_THREADS, "-1")
+    try:
+        most = int(asked)
+    except ValueError:
+        raise InputError(
+            f"{SEARCH_THREADS} must be a whole number, how many threads search at most, got "
+            f"{asked!r}; unset it or set it to 1"
+        ) from None
     most = most if most > 0 else os.cpu_count() or 1
     return max(1, min(most, n // _POINTS_PER_THREAD))
 

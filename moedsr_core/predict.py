@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -140,6 +140,7 @@ class Prediction:
         self._started, self._first, self._signal = time.perf_counter(), None, []
         self._tell("reading the model", 0)
         check_latent(self.options.latent, self._model().model)
+        self.last_time  # noqa: B018  so that one out of the model's reach is refused at once
         pause()
         self._tell("measuring the surface", 0)
         self._posed = PosedStructure.of(self._atoms, self._model().scale)
@@ -195,7 +196,9 @@ class Prediction:
         """Frames in the input's pose.
 
         A model that starts at the surface says nothing of the first frame that is not known
-        without it, so that frame comes before the protein is encoded.
+        without it, so that frame comes before the protein is encoded. It is laid onto the exact
+        surface, by which its volume grows; later frames are raised by as much in the mean, or
+        they would all seem to have shrunk.
         """
         atoms, pose = self._posed.structure.coords, self._posed.frame
         exact = self._posed.surface if self._model().model.starts_at_surface else None
@@ -205,9 +208,10 @@ class Prediction:
         field = SurfaceField(exact) if exact else self._field()
         extractor = LevelSetExtractor(field, box, self.options.spacing, level=level, config=config)
         self._tell("computing frames", 0)
-        mesh = next(extractor.frames(self.times[:1], self.options.mesh))
+        mesh, lift = next(extractor.frames(self.times[:1], self.options.mesh)), 0.0
         if exact is not None:
-            mesh = exact.fit(mesh.vertices.astype(np.float64), mesh.faces, level)
+            cut, mesh = mesh, exact.fit(mesh.vertices.astype(np.float64), mesh.faces, level)
+            lift = (mesh.volume - cut.volume) / cut.area
         first, start = mesh.vertices.astype(np.float64), extractor.keep()
         self._first = first
 
@@ -228,9 +232,11 @@ class Prediction:
             self._tell("computing frames", 1)
             extractor.go_on(field, PREPARED_AHEAD)
         overlap = partial(ahead, pause=self._pause, abandon=self._abandon)
-        meshes = extractor.frames(self.times[1:], self.options.mesh, overlap)
+        left = max(torch.get_num_threads() - 2, 1)
+        located = partial(overlap, threads=left)
+        meshes = extractor.frames(self.times[1:], self.options.mesh, located)
         for mesh, signal in overlap((mesh, extractor.sample(first)) for mesh in meshes):
-            yield finished(mesh, signal)
+            yield finished(_lifted(mesh, lift), signal)
 
     def _note(self, mesh: Mesh, field: Field, extractor: LevelSetExtractor) -> None:
         seconds = time.perf_counter() - self._started
@@ -268,6 +274,11 @@ class Prediction:
         points = torch.as_tensor(x / code.protein.scale).to(code.protein.points)
         shares = self._model().model.expert_shares(code, points)
         return shares.float().cpu().numpy().copy()
+
+
+def _lifted(mesh: Mesh, lift: float) -> Mesh:
+    """A mesh raised along its normals [Å], with the same ``faces``."""
+    return replace(mesh, vertices=(mesh.vertices + lift * mesh.normals).astype(np.float32))
 
 
 def _in_input_pose(

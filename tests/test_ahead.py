@@ -68,15 +68,30 @@ def test_items_that_nobody_wants_any_more_are_abandoned_and_finished_ones_are_no
     assert len(abandoned) == 1
 
 
-def test_two_threads_of_pytorch_are_left_to_others():
+def test_what_items_raise_is_their_own_and_abandons_nothing():
+    inner, outer = [], []
+
+    def items():
+        yield 1
+        raise ValueError("spoilt")
+
+    nested = ahead(items(), nothing, lambda: inner.append(None))
+    with pytest.raises(ValueError, match="spoilt"):
+        list(ahead(nested, nothing, lambda: outer.append(None)))
+    assert inner == outer == []
+
+
+def test_a_limit_on_pytorchs_threads_holds_for_the_items_alone():
     def threads():
         yield torch.get_num_threads()
+
+    def elsewhere() -> int:
+        return next(ahead(threads(), nothing, nothing))
 
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(5)
-        assert list(ahead(threads(), nothing, nothing)) == [3]
-        torch.set_num_threads(1)
-        assert list(ahead(threads(), nothing, nothing)) == [1]
+        assert list(ahead(threads(), nothing, nothing, threads=3)) == [3]
+        assert (torch.get_num_threads(), elsewhere()) == (5, 5)
     finally:
         torch.set_num_threads(before)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from moedsr_core.errors import InputError
 from moedsr_core.nearest import SEARCH_THREADS, in_threads, nearest, search_threads
 
 
@@ -22,6 +23,12 @@ def test_few_points_are_searched_by_one_thread_and_many_by_all_that_are_allowed(
     assert [search_threads(n) for n in (0, 100, 9000, 10**6)] == [1, 1, 2, 8]
     monkeypatch.setenv(SEARCH_THREADS, "3")
     assert [search_threads(n) for n in (100, 10**6)] == [1, 3]
+
+
+def test_a_number_of_threads_that_is_none_is_refused(monkeypatch):
+    monkeypatch.setenv(SEARCH_THREADS, "many")
+    with pytest.raises(InputError, match="whole number"):
+        search_threads(10)
 
 
 @pytest.mark.parametrize("threads", ["1", "2"])

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +13,7 @@ from moving_protein import GROWTH, GrowingModel, growing, helix
 from scipy.spatial import cKDTree
 
 from moedsr_core.errors import CancelledError, InputError
+from moedsr_core.levelset.band import Located, NarrowBand
 from moedsr_core.mesh_trajectory import load_trajectory
 from moedsr_core.metrics.occupancy import (
     Grid,
@@ -232,10 +235,73 @@ def test_a_mean_code_is_refused_before_the_first_frame():
         next(Prediction(helix(5), replace(COARSE, latent="mean"), anchored()).frames())
 
 
+@pytest.mark.parametrize("mesh", ["tracked", "marching_cubes"])
+def test_a_surface_that_has_hardly_moved_keeps_its_volume_from_the_first_frame_on(mesh):
+    options = replace(COARSE, mesh=mesh, duration_ps=1e-3)
+    first, *later = predict(helix(8), options, loaded=anchored()).frames
+    assert [frame.volume for frame in later] == pytest.approx([first.volume] * 2, rel=0.003)
+
+
+def test_a_time_out_of_the_models_reach_is_refused_before_anything_is_measured():
+    heard = []
+    prediction = Prediction(helix(5), replace(COARSE, duration_ps=1e8), anchored())
+    with pytest.raises(InputError, match="reaches"):
+        next(prediction.frames(on_progress=lambda stage, done: heard.append(stage)))
+    assert heard == ["reading the model"]
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.1])
+def test_what_fails_in_a_later_frame_is_told_however_slow_the_reader(wait, monkeypatch):
+    locate = NarrowBand.locate
+
+    def failing(band: NarrowBand, t: float) -> Located:
+        if t > 0:
+            raise InputError("spoilt")
+        return locate(band, t)
+
+    monkeypatch.setattr(NarrowBand, "locate", failing)
+    options = replace(COARSE, frames=9)
+    came = []
+    with pytest.raises(InputError, match="spoilt"):
+        for frame in Prediction(helix(5), options, anchored()).frames():
+            came.append(frame)
+            time.sleep(wait)
+    assert len(came) == 5
+
+
+def test_a_prediction_leaves_the_threads_of_pytorch_as_they_were():
+    def counted() -> int:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(torch.get_num_threads).result()
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(5)
+        predict(helix(5), COARSE, loaded=anchored())
+        assert (torch.get_num_threads(), counted()) == (5, 5)
+    finally:
+        torch.set_num_threads(before)
+
+
+@torch.no_grad()
+def test_a_points_value_does_not_depend_on_those_that_come_with_it():
+    model = anchored().model
+    protein, _ = protein_input(helix(5), n_points=200)
+    field = ModelField(model, model.encode(protein), np.array([-1.0, 1.0]), None)
+    x = np.random.default_rng(0).normal(scale=6.0, size=(300, 3))
+    rows = field.prepare(x)
+    values = field.values(rows, 0.3)
+    for n in (0, 1, 7, 63, 65, 130):
+        alone = field.prepare(x[5 : 5 + n])
+        for name in rows:
+            assert torch.equal(alone[name], rows[name][5 : 5 + n]), (name, n)
+        np.testing.assert_array_equal(field.values(alone, 0.3), values[5 : 5 + n])
+
+
 def test_frames_computed_ahead_are_those_computed_one_by_one(monkeypatch):
     options = replace(COARSE, frames=4)
     overlapped = predict(helix(5), options, loaded=anchored())
-    monkeypatch.setattr("moedsr_core.predict.ahead", lambda items, pause, abandon: items)
+    monkeypatch.setattr("moedsr_core.predict.ahead", lambda items, *args, **options: items)
     for a, b in zip(
         overlapped.frames, predict(helix(5), options, loaded=anchored()).frames, strict=True
     ):

@@ -54,8 +54,6 @@ from moedsr_core.surface.lattice import DistanceLattice
 
 _RISEN = 0.02
 """Share of the rise below which there is no volume to keep."""
-_SETTLED = 128
-"""Frames of a movie whose volume is measured, at most; between them it is interpolated."""
 _START_CENTERS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 
 
@@ -201,18 +199,19 @@ class AnchoredMoEDSR(SurfaceModel):
         times: Float[Tensor, " frames"],
         path: Float[Tensor, "frames latent"] | None,
     ) -> ProteinCode:
-        """Keep the volume in each frame of a drawn motion, not only in the mean over motions."""
+        """Keep the volume in each frame of a movie, not only in the mean over motions."""
         assert isinstance(code, AnchoredCode)
         rise, _ = self.time_weights(times)
-        risen = torch.nonzero(rise > _RISEN).flatten()
-        if code.nodes is None or path is None or not len(risen):
+        frames = torch.nonzero(rise > _RISEN).flatten()
+        if code.nodes is None or not len(frames):
             return code
-        frames = risen[:: -(-len(risen) // _SETTLED)]
-        nodes, motions = code.nodes, zip(times[frames], path[frames], strict=True)
-        bare = replace(code, drawn_level=None)
+        times, rise = times[frames], rise[frames]
+        if path is None:
+            return replace(code, typical_level=self._typical_level(code, code.nodes, times, rise))
+        bare, nodes = replace(code, drawn_level=None), code.nodes
+        motions = zip(times, path[frames], strict=True)
         drawn = (self.draw(bare, nodes, t[None], z[None, None])[0] for t, z in motions)
-        level = measure_level(times[frames], rise[frames], drawn, nodes["start"])
-        return replace(code, drawn_level=level)
+        return replace(code, drawn_level=measure_level(times, rise, drawn, nodes["start"]))
 
     @torch.no_grad()
     def _levelled(self, code: AnchoredCode) -> AnchoredCode:
@@ -221,15 +220,25 @@ class AnchoredMoEDSR(SurfaceModel):
         nodes = self.prepare(code, here / code.protein.scale, start)
         times = torch.tensor(TIMES, device=start.device)
         rise, _ = self.time_weights(times)
-        codes, scale = self.typical_codes, code.protein.scale
+        codes = self.typical_codes
         drawn = (self.draw(code, nodes, t[None], codes[None])[0] for t in times)
-        typical = (scale * self.typical(code, nodes, t)[None] for t in times)
         return replace(
             code,
             nodes=nodes,
             drawn_level=measure_level(times, rise, drawn, start),
-            typical_level=measure_level(times, rise, typical, start),
+            typical_level=self._typical_level(code, nodes, times, rise),
         )
+
+    def _typical_level(
+        self,
+        code: AnchoredCode,
+        nodes: Prepared,
+        times: Float[Tensor, " times"],
+        rise: Float[Tensor, " times"],
+    ) -> VolumeLevel:
+        bare, scale = replace(code, typical_level=None), code.protein.scale
+        values = (scale * self.typical(bare, nodes, t)[None] for t in times)
+        return measure_level(times, rise, values, nodes["start"])
 
     def _moved(
         self,
