@@ -17,7 +17,7 @@ import tyro
 import moedsr_core
 from moedsr_core import command_line, remote
 from moedsr_core.backend.commands import Operate
-from moedsr_core.data.ensemble import load_ensemble
+from moedsr_core.data.ensemble import Ensemble, load_ensemble
 from moedsr_core.errors import InputError
 from moedsr_core.evaluation.evaluate import evaluate
 from moedsr_core.evaluation.local_trees import load_trees
@@ -167,13 +167,10 @@ class Evaluate(EvaluateOptions):
         options = EvaluateOptions(**{name: getattr(self, name) for name in names})
         for path in filter(None, (self.json, self.per_frame)):
             refuse_unwritable(path)
+        if self.per_frame is not None and self.per_frame.resolve() == self.json.resolve():
+            raise InputError(f"--json and --per-frame both name {self.json}; give each a file")
         files = ensemble_files(self.ensemble, self.topology, self.trajectory, self.replicate)
-        if self.beside == self.replicate:
-            raise InputError(f"run {self.beside} cannot stand beside itself; give another --beside")
-        other = None
-        if self.beside is not None:
-            beside = ensemble_files(self.ensemble, self.topology, None, self.beside)
-            other = load_ensemble(*beside, spacing_ps=self.spacing_ps)
+        other = self._other_run(files)
         loaded = load_model(self.model, choose_device(options.device))
         trees = None if self.trees is None else load_trees(self.trees)
         ensemble = load_ensemble(*files, spacing_ps=self.spacing_ps)
@@ -185,6 +182,19 @@ class Evaluate(EvaluateOptions):
         with whole_file(self.json) as file:
             file.write(json.dumps(result.to_dict(), indent=1, allow_nan=False).encode())
         rich.console.Console().print(_score_table(result))
+
+    def _other_run(self, files: tuple[Path, Path]) -> Ensemble | None:
+        """The run that stands beside the one in ``files``."""
+        if self.beside is None:
+            return None
+        if self.ensemble is None:
+            raise InputError(
+                "--beside chooses from the runs of a folder; name the folder with --ensemble"
+            )
+        beside = ensemble_files(self.ensemble, self.topology, None, self.beside, "--beside")
+        if beside[1].resolve() == files[1].resolve():
+            raise InputError(f"run {self.beside} cannot stand beside itself; give another --beside")
+        return load_ensemble(*beside, spacing_ps=self.spacing_ps)
 
 
 Command = (

@@ -48,6 +48,22 @@ def refuse_unwritable(path: str | Path) -> None:
         scratch.unlink()
 
 
+def refuse_unwritable_folder(path: str | Path) -> None:
+    """Refuse a folder that cannot be written to, before the work whose result it is to hold.
+
+    Raises:
+        InputError: If a file has its name, or it or the nearest folder above is closed to us.
+    """
+    path = Path(path).resolve()
+    place = next(place for place in (path, *path.parents) if place.exists())
+    if not place.is_dir():
+        raise InputError(f"expected a folder to write to, but {place} is a file; choose another")
+    scratch = _scratch_name(place / "new")
+    with writing(path):
+        scratch.touch()
+        scratch.unlink()
+
+
 @contextmanager
 def whole_folder(path: str | Path) -> Iterator[Path]:
     """A scratch folder beside ``path`` that becomes it once all is written.

@@ -26,7 +26,7 @@ from moedsr_core.evaluation.options import EvaluateOptions
 from moedsr_core.evaluation.plot import picture
 from moedsr_core.evaluation.result import Evaluation
 from moedsr_core.evaluation.summary import Summary
-from moedsr_core.files import refuse_unwritable, whole_file
+from moedsr_core.files import refuse_unwritable, refuse_unwritable_folder, whole_file
 from moedsr_core.report import Report
 from moedsr_core.terminal import exit_code, progress
 
@@ -76,6 +76,8 @@ def _run(argv: list[str] | None, console: Console) -> None:
 
     torch.set_num_threads(arguments.threads)
     refuse_unwritable(arguments.json)
+    if arguments.tables is not None:
+        refuse_unwritable_folder(arguments.tables)
     summary = Summary(tuple(_measure(arguments, console)))
     write(summary, arguments)
     print(summary.markdown())
@@ -118,6 +120,8 @@ def _teller(bar: Progress, task: TaskID, title: str) -> Callable[[str, int, int]
 def write(summary: Summary, arguments: Arguments) -> None:
     """Write every number, and the tables where they are asked for."""
     scores = {e.name: e.to_dict() for e in summary.evaluations}
+    with whole_file(arguments.json) as file:
+        file.write(json.dumps(scores, indent=1, allow_nan=False).encode())
     if arguments.tables is not None:
         Report(
             name="summary",
@@ -129,8 +133,6 @@ def write(summary: Summary, arguments: Arguments) -> None:
             markdown=summary.markdown(),
             pictures={"summary": picture(summary)},
         ).write(arguments.tables)
-    with whole_file(arguments.json) as file:
-        file.write(json.dumps(scores, indent=1, allow_nan=False).encode())
 
 
 if __name__ == "__main__":

@@ -24,13 +24,13 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from moedsr_core.data.ensemble import Ensemble  # noqa: E402
-from moedsr_core.data.splits import load_part, read_split  # noqa: E402
+from moedsr_core.data.splits import PARTS, load_part, read_split  # noqa: E402
 from moedsr_core.errors import InputError  # noqa: E402
 from moedsr_core.evaluation.evaluate import model_times  # noqa: E402
 from moedsr_core.evaluation.model_contender import ModelContender, drawn_motion  # noqa: E402
 from moedsr_core.evaluation.motion import Motion, Tally, true_tally  # noqa: E402
 from moedsr_core.evaluation.truth import measure_truth, mesh_of  # noqa: E402
-from moedsr_core.files import whole_file  # noqa: E402
+from moedsr_core.files import refuse_unwritable_folder, whole_file  # noqa: E402
 from moedsr_core.metrics.motion import correlation  # noqa: E402
 from moedsr_core.models.inputs import protein_input  # noqa: E402
 from moedsr_core.models.registry import LoadedModel, load_model  # noqa: E402
@@ -92,8 +92,16 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str] | None, console: Console) -> None:
     arguments = tyro.cli(Arguments, args=argv, description=__doc__)
-    loaded = load_model(arguments.model)
+    if min(arguments.frames, arguments.draws) < 1:
+        raise InputError(
+            "--frames and --draws must be whole numbers from 1, got "
+            f"{arguments.frames} and {arguments.draws}"
+        )
+    refuse_unwritable_folder(arguments.out)
     ensembles = _chosen(arguments)
+    if not ensembles:
+        raise InputError(f"{arguments.split} lists nothing under {arguments.part}")
+    loaded = load_model(arguments.model)
     arguments.out.mkdir(parents=True, exist_ok=True)
     memories = {}
     for ensemble in track(ensembles, "trajectories", console=console):
@@ -106,7 +114,7 @@ def _run(argv: list[str] | None, console: Console) -> None:
 
 def _chosen(arguments: Arguments) -> list[Ensemble]:
     split = read_split(arguments.split)
-    if arguments.names:
+    if arguments.names and arguments.part in PARTS:
         known = {e["name"] for e in split[arguments.part]}
         missing = [name for name in arguments.names if name not in known]
         if missing:

@@ -85,6 +85,8 @@ def test_both_layouts_are_found_and_a_run_is_chosen_by_its_number(tmp_path, ense
         (plain / name).touch()
     with pytest.raises(InputError, match="one trajectory, not R7"):
         ensemble_files(plain, replicate=7)
+    with pytest.raises(InputError, match="leave --beside away"):
+        ensemble_files(plain, replicate=2, option="--beside")
     assert ensemble_files(plain) == (plain / "top.pdb", plain / "traj.xtc")
     other = ensemble / "helix.pdb"
     assert ensemble_files(plain, topology=other) == (other, plain / "traj.xtc")
@@ -203,3 +205,17 @@ def test_a_run_beside_itself_or_beside_none_is_refused(tmp_path, ensemble, model
     assert "run 1 cannot stand beside itself" in capsys.readouterr().err
     assert run(tmp_path, model, "--ensemble", str(ensemble), "--beside", "3") == 2
     assert "helix_R3.xtc" in capsys.readouterr().err
+    shutil.copy(ensemble / "helix_R1.xtc", ensemble / "helix_R2.xtc")
+    named = ["--trajectory", str(ensemble / "helix_R1.xtc"), "--replicate", "2", "--beside", "1"]
+    assert run(tmp_path, model, "--ensemble", str(ensemble), *named) == 2
+    assert "run 1 cannot stand beside itself" in capsys.readouterr().err
+    files = ["--topology", str(ensemble / "helix.pdb"), *named[:2], "--beside", "2"]
+    assert run(tmp_path, model, *files) == 2
+    assert "name the folder with --ensemble" in capsys.readouterr().err
+
+
+def test_one_file_for_two_results_is_refused(tmp_path, ensemble, model, capsys):
+    same = ["--per-frame", str(tmp_path / "." / "out.json")]
+    assert run(tmp_path, model, "--ensemble", str(ensemble), *same) == 2
+    assert "--json and --per-frame both name" in capsys.readouterr().err
+    assert not (tmp_path / "out.json").exists()

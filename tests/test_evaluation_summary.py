@@ -100,6 +100,21 @@ def parts(folder, **names):
     return path
 
 
+def test_tables_that_cannot_be_written_are_refused_before_anything_is_measured(
+    script, tmp_path, monkeypatch, capsys
+):
+    def measured(*_):
+        raise AssertionError("nothing is read")
+
+    monkeypatch.setattr(script, "load_part", measured)
+    (tmp_path / "file").touch()
+    arguments = ["--data", str(tmp_path), "--json", str(tmp_path / "scores.json")]
+    for tables in (tmp_path / "file", tmp_path / "file" / "below"):
+        assert script.main([*arguments, "--tables", str(tables)]) == 2
+        assert "is a file; choose another" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_the_script_writes_scores_tables_and_a_picture(script, tmp_path, monkeypatch, capsys):
     pytest.importorskip("matplotlib")
     moving = swelling(n_frames=3)

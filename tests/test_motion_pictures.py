@@ -78,3 +78,24 @@ def test_the_pictures_are_written_for_the_trajectories_named(tmp_path, capsys):
         assert pixels((tmp_path / "p" / name).read_bytes()).std() > 0.05
     assert script.main([*common, "--names", "two"]) == 2
     assert "two is not in the test part" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (["--frames", "0"], "from 1, got 0 and 26"),
+        (["--draws", "-1"], "from 1, got 20 and -1"),
+        (["--part", "nonsense", "--names", "a"], "unknown part 'nonsense'"),
+        (["--part", "train"], "lists nothing under train"),
+        (["--out", "file"], "is a file"),
+    ],
+)
+def test_what_makes_no_picture_is_refused(wrong, reason, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    split = {"train": [], "validation": [], "test": [{"name": "a"}]}
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    known = ["--data", ".", "--split", "split.json", "--out", "pictures"]
+    assert script.main([*known, *wrong]) == 2
+    assert reason in " ".join(capsys.readouterr().err.split())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "split.json"]

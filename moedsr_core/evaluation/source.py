@@ -13,6 +13,7 @@ def ensemble_files(
     topology: Path | None = None,
     trajectory: Path | None = None,
     replicate: int = 1,
+    option: str = "--replicate",
 ) -> tuple[Path, Path]:
     """Topology and trajectory of an ensemble.
 
@@ -22,6 +23,7 @@ def ensemble_files(
         topology: A file in place of the folder's topology.
         trajectory: A file in place of the folder's trajectory.
         replicate: Which of several runs, each of which starts anew.
+        option: What chose it.
 
     Raises:
         InputError: If a file is missing, or neither folder nor files are given.
@@ -39,7 +41,7 @@ def ensemble_files(
             continue
         if files.replicate is None and replicate != 1:
             raise InputError(
-                f"{folder} holds one trajectory, not R{replicate}; leave --replicate away"
+                f"{folder} holds one trajectory, not R{replicate}; leave {option} away"
             )
         if files.replicate in (None, f"R{replicate}"):
             return top, run
