@@ -215,7 +215,7 @@ def test_a_run_beside_itself_or_beside_none_is_refused(tmp_path, ensemble, model
 
 
 def test_one_file_for_two_results_is_refused(tmp_path, ensemble, model, capsys):
-    same = ["--per-frame", str(tmp_path / "." / "out.json")]
+    same = ["--per-frame", str(ensemble / ".." / "out.json")]
     assert run(tmp_path, model, "--ensemble", str(ensemble), *same) == 2
     assert "--json and --per-frame both name" in capsys.readouterr().err
     assert not (tmp_path / "out.json").exists()
