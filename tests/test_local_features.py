@@ -20,7 +20,7 @@ from moedsr_core.models.local import (
     neighbourhood,
     side_chain_middles,
 )
-from moedsr_core.nearest import nearest
+from moedsr_core.models.router.surface_graph import nearest_by_tree
 
 REACH, NEIGHBOURS = 8.0, 12
 
@@ -67,11 +67,11 @@ def test_nearest_atoms_are_those_of_a_full_search(protein):
     x = around(protein)
     distances = torch.cdist(x.double(), protein.atom_positions.double())
     expected = distances.topk(7, largest=False).indices
-    assert torch.equal(nearest(x, protein.atom_positions, 7), expected)
+    assert torch.equal(nearest_by_tree(x, protein.atom_positions, 7), expected)
 
 
 def test_one_nearest_atom_keeps_its_column(protein):
-    assert nearest(around(protein, 5), protein.atom_positions, 1).shape == (5, 1)
+    assert nearest_by_tree(around(protein, 5), protein.atom_positions, 1).shape == (5, 1)
 
 
 def test_descriptors_hold_what_they_name(protein):

@@ -14,8 +14,8 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from typing import Any
 
 from moedsr_core.errors import InputError, MoedsrError
-from moedsr_core.nearest import SEARCH_THREADS
 from moedsr_core.ray_cluster import join
+from moedsr_core.threads import SEARCH_THREADS
 
 _THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _RAY_ENVIRONMENT = {"env_vars": {SEARCH_THREADS: "1"}}

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from scipy.spatial import cKDTree
 
 from moedsr_core.models.elastic_network import network_fluctuation
-from moedsr_core.nearest import search_threads
 from moedsr_core.structure import Structure
+from moedsr_core.threads import search_threads
 
 ATOMS = 8
 """Nearest heavy atoms that are looked at."""

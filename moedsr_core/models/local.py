@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from moedsr_core.chemistry import RESIDUE_KINDS
 from moedsr_core.models.base import ProteinInput
 from moedsr_core.models.elastic_network import network_fluctuation
-from moedsr_core.models.router.surface_graph import cutoff_envelope
-from moedsr_core.nearest import nearest
+from moedsr_core.models.router.surface_graph import cutoff_envelope, nearest_by_tree
 
 _DEPTHS = 8
 _RESIDUE_CENTERS = tuple(0.8 * k for k in range(1, 17))
@@ -97,7 +96,7 @@ def neighbourhood(
     """
     positions = protein.atom_positions
     k = min(neighbours, max(len(positions) - 1, 1))
-    index = nearest(x, positions, min(k + 1, len(positions)))
+    index = nearest_by_tree(x, positions, min(k + 1, len(positions)))
     distance = _distances(x, positions[index])
     end = torch.full_like(distance[:, :1], reach)
     if distance.shape[1] > k:
@@ -158,7 +157,7 @@ class ResidueGather(nn.Module):
             features: Features of each residue.
         """
         k = min(self.neighbours, len(anchors))
-        index = nearest(x, tips, min(k + 1, len(anchors)))
+        index = nearest_by_tree(x, tips, min(k + 1, len(anchors)))
         to_tip = _distances(x, tips[index])
         end = torch.full_like(to_tip[:, :1], _RESIDUE_REACH)
         if to_tip.shape[1] > k:

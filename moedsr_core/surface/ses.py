@@ -17,9 +17,9 @@ from scipy.spatial import cKDTree
 from skimage.measure import marching_cubes
 
 from moedsr_core.errors import InputError
-from moedsr_core.nearest import in_threads
 from moedsr_core.surface.mesh import Mesh, mean_around, vertex_normals
 from moedsr_core.surface.probe import Balls, probe_boundary
+from moedsr_core.threads import in_threads
 
 PROBE_RADIUS = 1.4
 """Radius of a water molecule [Å]."""

@@ -13,7 +13,7 @@ from typing import Any
 from moedsr_core.backend.messages import Message
 from moedsr_core.backend.worker import Core, Desk, sentence
 from moedsr_core.errors import MoedsrError
-from moedsr_core.nearest import SEARCH_THREADS
+from moedsr_core.threads import SEARCH_THREADS
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
+from scipy.spatial import cKDTree
 from torch import Tensor
 
-from moedsr_core.nearest import nearest as nearest_by_tree
+from moedsr_core.threads import search_threads
 
 _BLOCK = 4_000_000
 """Pairs held at once; 16 MB of float32 per pairwise quantity."""
@@ -109,6 +110,16 @@ def _nearest_along_surface(
         distances.scatter_(1, itself[:, None], torch.inf)
         found.append(distances.topk(k, dim=1, largest=False).indices)
     return torch.cat(found)
+
+
+def nearest_by_tree(
+    queries: Float[Tensor, "q 3"], targets: Float[Tensor, "t 3"], k: int
+) -> Int[Tensor, "q k"]:
+    """Index of the ``k`` targets nearest to each query, nearest first, by a k-d tree."""
+    tree = cKDTree(targets.detach().cpu().numpy())
+    points, threads = queries.detach().cpu().numpy(), search_threads(len(queries))
+    _, index = tree.query(points, k=[*range(1, k + 1)], workers=threads)
+    return torch.as_tensor(index, device=queries.device)
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""What lies nearest to many points, found side by side on the processors there are."""
+"""Many points measured side by side on the processors there are."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import torch
-from jaxtyping import Float, Int
-from scipy.spatial import cKDTree
-from torch import Tensor
+from jaxtyping import Float
 
 from moedsr_core.errors import InputError
 
@@ -41,16 +38,6 @@ def search_threads(n: int) -> int:
         ) from None
     most = most if most > 0 else os.cpu_count() or 1
     return max(1, min(most, n // _POINTS_PER_THREAD))
-
-
-def nearest(
-    queries: Float[Tensor, "q 3"], targets: Float[Tensor, "t 3"], k: int
-) -> Int[Tensor, "q k"]:
-    """Index of the ``k`` targets nearest to each query, nearest first, by a k-d tree."""
-    tree = cKDTree(targets.detach().cpu().numpy())
-    points, threads = queries.detach().cpu().numpy(), search_threads(len(queries))
-    _, index = tree.query(points, k=[*range(1, k + 1)], workers=threads)
-    return torch.as_tensor(index, device=queries.device)
 
 
 def in_threads(

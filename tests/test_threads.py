@@ -4,17 +4,9 @@ import os
 
 import numpy as np
 import pytest
-import torch
 
 from moedsr_core.errors import InputError
-from moedsr_core.nearest import SEARCH_THREADS, in_threads, nearest, search_threads
-
-
-def test_the_nearest_are_those_of_a_full_search():
-    generator = torch.Generator().manual_seed(0)
-    x, targets = (torch.randn(n, 3, generator=generator) for n in (9000, 60))
-    expected = torch.cdist(x.double(), targets.double()).topk(4, largest=False).indices
-    assert torch.equal(nearest(x, targets, 4), expected)
+from moedsr_core.threads import SEARCH_THREADS, in_threads, search_threads
 
 
 def test_few_points_are_searched_by_one_thread_and_many_by_all_that_are_allowed(monkeypatch):
