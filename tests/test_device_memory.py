@@ -49,7 +49,7 @@ class Crowded(GrowingModel):
 
 
 def test_a_prediction_that_runs_out_of_memory_goes_on_in_smaller_batches():
-    crowded = Crowded(1000, 3000)
+    crowded = Crowded(300, 500)
     whole = predict(helix(), OPTIONS, loaded=growing())
     pieces = predict(helix(), OPTIONS, loaded=growing(crowded))
     assert crowded.refused >= 2
