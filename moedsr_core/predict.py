@@ -192,6 +192,14 @@ class Prediction:
         path = latent_path(options.latent, model, code, options.frames, options.seed)
         return ModelField(model, code, self.times, path, self._pause)
 
+    def _extractor(self, field: Field) -> LevelSetExtractor:
+        """What meshes a field in the box around the atoms."""
+        atoms, level = self._posed.structure.coords, self.options.level
+        margin = BOX_MARGIN + max(level, 0.0)
+        box = (atoms.min(axis=0) - margin, atoms.max(axis=0) + margin)
+        config = LevelSetConfig(smallest_part=SMALLEST_PART)
+        return LevelSetExtractor(field, box, self.options.spacing, level=level, config=config)
+
     def _mesh(self) -> Iterator[Frame]:
         """Frames in the input's pose.
 
@@ -200,13 +208,10 @@ class Prediction:
         surface, by which its volume grows; later frames are raised by as much in the mean, or
         they would all seem to have shrunk.
         """
-        atoms, pose = self._posed.structure.coords, self._posed.frame
+        level = self.options.level
         exact = self._posed.surface if self._model().model.starts_at_surface else None
-        margin = BOX_MARGIN + max(self.options.level, 0.0)
-        box = (atoms.min(axis=0) - margin, atoms.max(axis=0) + margin)
-        config, level = LevelSetConfig(smallest_part=SMALLEST_PART), self.options.level
         field = SurfaceField(exact) if exact else self._field()
-        extractor = LevelSetExtractor(field, box, self.options.spacing, level=level, config=config)
+        extractor = self._extractor(field)
         self._tell("computing frames", 0)
         mesh, lift = next(extractor.frames(self.times[:1], self.options.mesh)), 0.0
         if exact is not None:
@@ -222,7 +227,7 @@ class Prediction:
                 exact.signed_distance(vertices) - level if exact else start.sample(vertices)[0]
             )
             self._note(mesh, field, extractor)
-            return _in_input_pose(mesh, displacement.astype(np.float32), pose)
+            return _in_input_pose(mesh, displacement.astype(np.float32), self._posed.frame)
 
         yield finished(mesh, extractor.sample(first))
         if self.options.frames == 1:
